@@ -1,0 +1,115 @@
+"""The settings of the pipeline: the only reader of the environment and of the .env file."""
+
+import functools
+import os
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from market_pipeline.errors import ConfigurationError
+from market_pipeline.sessions import AlwaysOpen, Calendar
+
+
+class BrokerName(StrEnum):
+    KITE = "kite"
+    SIMULATOR = "simulator"
+
+
+def _default_home() -> Path:
+    # Root's own folder is closed to the account that PostgreSQL runs under.
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/market_pipeline")
+    return Path("~/.local/share/market_pipeline").expanduser()
+
+
+class Settings(BaseSettings):
+    """One field for each environment variable of the same name; see .env.example."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = None
+    broker: BrokerName = BrokerName.SIMULATOR
+    kite_api_key: str = ""
+    kite_api_secret: SecretStr | None = None
+    kite_access_token: SecretStr | None = None
+    simulator_url: str = "http://127.0.0.1:7600"
+    dagster_port: int = Field(default=3000, ge=1, le=65535)
+    log_level: str = "INFO"
+    tick_buffer_size: int = Field(default=1000, ge=1, le=1_000_000)
+    flush_interval_seconds: float = Field(default=0.25, gt=0, le=60)
+    tick_retention_days: int = Field(default=7, ge=1)
+    journal_max_gigabytes: float = Field(default=20.0, gt=0)
+    journal_keep_hours: float = Field(default=24.0, ge=0)
+    market_pipeline_home: Path = Field(default_factory=_default_home)
+
+    @field_validator("broker", mode="before")
+    @classmethod
+    def _broker_is_known(cls, value: object) -> object:
+        known = [name.value for name in BrokerName]
+        if isinstance(value, str) and value not in known:
+            raise ValueError(f"{value!r} is not available: choose {' or '.join(known)}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @property
+    def calendar(self) -> Calendar:
+        """The exchange's trading days: the simulated exchange never closes."""
+        return AlwaysOpen() if self.broker is BrokerName.SIMULATOR else Calendar()
+
+    def kite_credentials(self) -> tuple[str, SecretStr]:
+        """Return API key and secret.
+
+        Raises:
+            ConfigurationError: one of them is not set.
+        """
+        if not self.kite_api_key:
+            raise ConfigurationError(
+                "KITE_API_KEY is not set: copy it from your app's page at developers.kite.trade"
+            )
+        if self.kite_api_secret is None:
+            raise ConfigurationError(
+                "KITE_API_SECRET is not set: copy it from your app's page in the Kite developer "
+                "console"
+            )
+        return self.kite_api_key, self.kite_api_secret
+
+
+def load() -> Settings:
+    """Read the settings afresh.
+
+    Raises:
+        ConfigurationError: names each variable that is wrong and what it must be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        )
+        raise ConfigurationError(f"{problems}. Correct the environment or the .env file.") from None
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load()

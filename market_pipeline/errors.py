@@ -1,0 +1,107 @@
+"""Every error this package raises on purpose. The docstring is the message: what to do next.
+
+MarketPipelineError
+├── ConfigurationError
+├── PortInUse
+├── UnknownInstrument
+├── DatabaseError
+│   ├── DatabaseUnavailable      (transient)
+│   ├── DatabaseTooOld
+│   ├── MigrationEdited
+│   └── EmbeddedServerError
+├── BrokerError
+│   ├── BrokerUnavailable        (transient)
+│   ├── RateLimited              (transient)
+│   ├── TokenExpired
+│   ├── RequestRefused
+│   └── UnexpectedReply
+├── JournalError
+│   ├── JournalFull
+│   └── JournalLocked
+└── StreamTakenOver
+"""
+
+
+class MarketPipelineError(Exception):
+    """Something went wrong in the market pipeline."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class ConfigurationError(MarketPipelineError):
+    """A setting is missing or contradicts another. Correct the environment or the .env file."""
+
+
+class PortInUse(MarketPipelineError):
+    """A port is taken by another program. Stop that program or choose another port."""
+
+
+class UnknownInstrument(MarketPipelineError):
+    """The broker has no such instrument. Name it as EXCHANGE:SYMBOL, a symbol or a token."""
+
+
+class DatabaseError(MarketPipelineError):
+    """The database refused a request."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached. Check DATABASE_URL and that the server is running."""
+
+
+class DatabaseTooOld(DatabaseError):
+    """The PostgreSQL server is too old. Use PostgreSQL 15 or newer."""
+
+
+class MigrationEdited(DatabaseError):
+    """A migration that was already applied has been edited. Restore it and add a new one."""
+
+
+class EmbeddedServerError(DatabaseError):
+    """The embedded PostgreSQL server cannot run. Its log is in MARKET_PIPELINE_HOME/postgres."""
+
+
+class BrokerError(MarketPipelineError):
+    """The broker could not do what was asked."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker cannot be reached. The request may be tried again."""
+
+
+class RateLimited(BrokerError):
+    """The broker's request limit is used up. Wait before asking again."""
+
+
+class TokenExpired(BrokerError):
+    """The broker rejected the access token. Run `market-pipeline login kite`."""
+
+
+class RequestRefused(BrokerError):
+    """The broker refused the request as wrong. Repeating it will not help."""
+
+
+class UnexpectedReply(BrokerError):
+    """The broker's reply is not in the expected form. Compare it with its documentation."""
+
+
+class JournalError(MarketPipelineError):
+    """The journal cannot be written or read."""
+
+
+class JournalFull(JournalError):
+    """The journal has reached its size limit. Free disk space or bring the database back."""
+
+
+class JournalLocked(JournalError):
+    """Another process is writing this stream's journal. Stop it first."""
+
+
+class StreamTakenOver(MarketPipelineError):
+    """Another process committed ticks for this stream. This one stops so that none is doubled."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether trying again with the same settings could succeed."""
+    transient = (DatabaseUnavailable, BrokerUnavailable, RateLimited, ConnectionError, TimeoutError)
+    return isinstance(error, transient)

@@ -1,0 +1,177 @@
+"""The vocabulary of the market: exchanges, instruments, packets and ticks. No parsing, no I/O."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
+"""Equally long one-dimensional arrays by column name."""
+
+MISSING = -1
+"""Marks an integer that a packet does not carry (on the wire they are unsigned); no price is NaN."""
+
+
+class Exchange(StrEnum):
+    NSE = "NSE"
+    BSE = "BSE"
+    NFO = "NFO"
+    BFO = "BFO"
+    CDS = "CDS"
+    BCD = "BCD"
+    MCX = "MCX"
+    NCO = "NCO"
+
+
+class Segment(StrEnum):
+    """What is traded: cash equity, equity derivatives, currency, commodity, or an index."""
+
+    CM = "CM"
+    FO = "FO"
+    CD = "CD"
+    COM = "COM"
+    INDEX = "INDEX"
+
+
+class Kind(StrEnum):
+    EQ = "EQ"
+    INDEX = "INDEX"
+    FUT = "FUT"
+    CE = "CE"
+    PE = "PE"
+
+
+class Mode(StrEnum):
+    """How much a packet carries: the last price; plus the day's figures; plus depth and stamps."""
+
+    LTP = "ltp"
+    QUOTE = "quote"
+    FULL = "full"
+
+
+INSTRUMENT_SCHEMA: dict[str, pl.DataType] = {
+    "token": pl.Int64(),  # the broker's key; brokers re-use it, so it names a contract for a while
+    "broker_symbol": pl.String(),
+    "exchange": pl.String(),
+    "segment": pl.String(),
+    "exchange_token": pl.String(),  # the exchange's own key: the same at every broker
+    "symbol": pl.String(),
+    "name": pl.String(),
+    "kind": pl.String(),
+    "underlying": pl.String(),  # null unless a derivative
+    "expiry": pl.Date(),  # null unless a derivative
+    "strike": pl.Float64(),  # null unless an option
+    "lot_size": pl.Int64(),  # null for indices
+    "tick_size": pl.Float64(),  # null for indices
+}
+"""Columns of a broker's instrument master after parsing."""
+
+PACKET_COLUMNS: dict[str, str] = {
+    "token": "i8",
+    "last_price": "f8",
+    "last_quantity": "i8",
+    "average_price": "f8",
+    "day_volume": "i8",
+    "buy_quantity": "i8",
+    "sell_quantity": "i8",
+    "day_open": "f8",
+    "day_high": "f8",
+    "day_low": "f8",
+    "previous_close": "f8",
+    "last_trade_time": "i8",  # epoch seconds
+    "open_interest": "i8",
+    "exchange_time": "i8",  # epoch seconds
+    "bid_price": "f8",  # best bid and ask; zero quantity means an empty side
+    "bid_quantity": "i8",
+    "ask_price": "f8",
+    "ask_quantity": "i8",
+}
+"""What one packet says of one instrument, by column and numpy type. See MISSING."""
+
+TICK_COLUMNS: dict[str, str] = {
+    "time": "i8",  # epoch microseconds
+    "instrument_id": "i8",
+    "seq": "i8",
+    "last_price": "f8",
+    "last_quantity": "i8",
+    "average_price": "f8",
+    "day_volume": "i8",
+    "volume": "i8",
+    "open_interest": "i8",
+    "buy_quantity": "i8",
+    "sell_quantity": "i8",
+    "bid_price": "f8",
+    "bid_quantity": "i8",
+    "ask_price": "f8",
+    "ask_quantity": "i8",
+    "high": "f8",
+    "low": "f8",
+    "exchange_time": "i8",  # epoch microseconds
+    "received_at": "i8",  # epoch microseconds
+    "is_trade": "?",
+}
+"""The columns of table `ticks`, in order, as the writer holds them before they are stored."""
+
+
+def empty_packets(count: int) -> Columns:
+    """Make `count` packets that carry nothing yet."""
+    return {
+        name: np.full(count, MISSING if kind == "i8" else np.nan, kind)
+        for name, kind in PACKET_COLUMNS.items()
+    }
+
+
+class Fault(NamedTuple):
+    """A part of a frame that could not be understood."""
+
+    frame: int  # position of the frame in the sequence that was decoded
+    reason: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Packets in order of arrival, the frame each came in, and what could not be understood."""
+
+    packets: Columns
+    frame: NDArray[np.int64]
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Candle:
+    """Open, high, low and close of one instrument over an interval that starts at `time`."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | None
+    open_interest: int | None = None
+
+
+class Interval(NamedTuple):
+    """A candle length that is stored."""
+
+    name: str
+    minutes: int
+
+
+STORED_INTERVALS = (Interval("1m", 1), Interval("5m", 5), Interval("15m", 15))
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One contract for ever; `instrument_id` is ours, `token` the broker's at the moment."""
+
+    instrument_id: int
+    token: int
+    exchange: Exchange
+    symbol: str
+    kind: Kind
+    expiry: date | None = None
