@@ -1,0 +1,122 @@
+"""Renders the one definition of a candle in sql/candles for plain PostgreSQL.
+
+The definitions are written for TimescaleDB (time_bucket, first, last). sqlglot rewrites their
+syntax trees; the statements around them are in sql/plain.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+
+from market_pipeline.errors import DatabaseError
+from market_pipeline.market import STORED_INTERVALS
+from market_pipeline.storage.migrations import sql_folder
+
+# Monday 2000-01-03 00:00 UTC, where TimescaleDB anchors its buckets.
+_ORIGIN = "2000-01-03 00:00:00+00"
+
+
+@dataclass(frozen=True)
+class CandleDefinition:
+    """One candle length: its name, how long it is, and the table or view it is computed from."""
+
+    name: str
+    width: str
+    source: str
+    select: exp.Select
+
+    def view(self) -> str:
+        """Return the view that joins the stored candles with those computed now."""
+        return self._render("candle_view", "tail", self.source)
+
+    def upserts(self) -> Iterator[str]:
+        """Return the statements that store what is new, and store again what has changed."""
+        stored_source = self.source if self.source == "ticks" else f"{self.source}_stored"
+        for part in ("range", "changed"):
+            yield self._render("upsert", part, stored_source)
+
+    def _render(self, statement: str, part: str, source: str) -> str:
+        computed = _in_postgres(self.select)
+        rows = _select(part)
+        for table in list(rows.find_all(exp.Table)):
+            if table.name == "source":
+                table.replace(exp.table_(source, alias="source"))
+        from_clause = computed.find(exp.From)
+        assert from_clause is not None
+        from_clause.set("this", rows.subquery(self.source))
+        tree = _template(statement)
+        for subquery in list(tree.find_all(exp.Subquery)):
+            if subquery.alias == "computed":
+                subquery.set("this", computed)
+        for table in list(tree.find_all(exp.Table)):
+            if table.name in ("candles", "candles_stored"):
+                table.replace(exp.table_(table.name.replace("candles", self.name)))
+        return tree.transform(_replace_width(self.width)).sql("postgres", comments=False)
+
+
+def definitions() -> list[CandleDefinition]:
+    """Read sql/candles, each definition after the one it is computed from."""
+    folder = sql_folder() / "candles"
+    return [_definition(folder / f"candles_{interval.name}.sql") for interval in STORED_INTERVALS]
+
+
+def _definition(file: Path) -> CandleDefinition:
+    select = sqlglot.parse_one(file.read_text("utf-8"), read="postgres")
+    if not isinstance(select, exp.Select):
+        raise DatabaseError(f"{file.name} must be one SELECT")
+    source = select.find(exp.Table)
+    bucket = next((f for f in select.find_all(exp.Anonymous) if f.name == "time_bucket"), None)
+    if source is None or bucket is None:
+        raise DatabaseError(f"{file.name} must select from a table and group by time_bucket")
+    return CandleDefinition(file.stem, bucket.expressions[0].name, source.name, select)
+
+
+def _select(name: str) -> exp.Select:
+    tree = _template(name)
+    assert isinstance(tree, exp.Select)
+    return tree
+
+
+def _template(name: str) -> exp.Expr:
+    text = (sql_folder() / "plain" / f"{name}.sql").read_text("utf-8")
+    return sqlglot.parse_one(text, read="postgres")
+
+
+def _in_postgres(select: exp.Expr) -> exp.Expr:
+    def rewrite(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Anonymous) and node.name == "time_bucket":
+            width, time = node.expressions
+            origin = exp.cast(exp.Literal.string(_ORIGIN), "timestamptz")
+            return exp.func("date_bin", _interval(width.name), time, origin, dialect="postgres")
+        if isinstance(node, exp.Filter) and isinstance(node.this, exp.First | exp.Last):
+            return _ordered(node.this, node.expression)
+        if isinstance(node, exp.First | exp.Last) and not isinstance(node.parent, exp.Filter):
+            return _ordered(node, None)
+        return node
+
+    return select.transform(rewrite)
+
+
+def _ordered(pick: exp.Expr, condition: exp.Expr | None) -> exp.Expr:
+    """first(value, key) -> (array_agg(value ORDER BY key))[1]; last orders descending."""
+    key = exp.Ordered(this=pick.expression, desc=isinstance(pick, exp.Last))
+    ordered = exp.Order(this=pick.this, expressions=[key])
+    values: exp.Expr = exp.ArrayAgg(this=ordered)
+    if condition is not None:
+        values = exp.Filter(this=values, expression=condition)
+    return exp.Bracket(this=exp.paren(values), expressions=[exp.Literal.number(1)], offset=1)
+
+
+def _interval(width: str) -> exp.Expr:
+    return exp.cast(exp.Literal.string(width), "interval")
+
+
+def _replace_width(width: str) -> Callable[[exp.Expr], exp.Expr]:
+    def replace(node: exp.Expr) -> exp.Expr:
+        is_width = isinstance(node, exp.Column) and node.name == "width" and not node.table
+        return _interval(width) if is_width else node
+
+    return replace

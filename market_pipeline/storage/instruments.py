@@ -1,0 +1,131 @@
+"""The instrument master and what is subscribed."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from market_pipeline.errors import UnexpectedReply, UnknownInstrument
+from market_pipeline.market import INSTRUMENT_SCHEMA, Mode
+from market_pipeline.storage.database import Connection, Database, load_query, run
+
+_SMALLEST_PLAUSIBLE_SHARE = 0.5
+"""A master that has lost more than this share of its instruments is taken for a broken download."""
+
+
+class SyncCounts(NamedTuple):
+    total: int
+    added: int
+    renamed: int
+    changed: int
+    delisted: int
+
+
+def sync(database: Database, broker: str, master: pl.DataFrame, today: date) -> SyncCounts:
+    """Bring instruments and tokens in line with the broker's master of today, or change nothing.
+
+    A contract keeps its instrument_id for ever; a token that now means another contract is closed
+    for the old one and opened for the new one.
+
+    Raises:
+        UnexpectedReply: the master is empty or has lost half of what it had.
+        DatabaseError: nothing was changed.
+    """
+    with database.transaction() as connection:
+        _load_master(connection, master.select(list(INSTRUMENT_SCHEMA)))
+        _refuse_a_broken_master(connection, broker, master.height)
+        renamed = _count(connection, "rename_instruments")
+        changed = _count(connection, "change_instruments")
+        added = _count(connection, "add_instruments", today=today)
+        run(connection, "resolve_instrument_master")
+        run(connection, "close_broker_instruments", broker=broker, today=today)
+        run(connection, "open_broker_instruments", broker=broker, today=today)
+        run(connection, "relist_instruments")
+        delisted = _count(connection, "delist_instruments", today=today)
+    return SyncCounts(master.height, added, renamed, changed, delisted)
+
+
+def _load_master(connection: Connection, master: pl.DataFrame) -> None:
+    run(connection, "lock_instrument_sync")
+    run(connection, "create_instrument_master")
+    statement = load_query("copy_instrument_master").text
+    with connection.cursor().copy(statement) as copy:
+        copy.write(master.write_csv(include_header=False).encode())
+
+
+def _refuse_a_broken_master(connection: Connection, broker: str, height: int) -> None:
+    row = run(connection, "count_broker_instruments", broker=broker).fetchone()
+    known = int(row[0]) if row else 0
+    if height == 0 or height < known * _SMALLEST_PLAUSIBLE_SHARE:
+        raise UnexpectedReply(
+            f"the instrument master of {broker} has {height} rows where {known} are known: "
+            "nothing was changed; look at the download and sync again"
+        )
+
+
+def _count(connection: Connection, name: str, **values: Any) -> int:
+    return run(connection, name, **values).rowcount
+
+
+def subscribe(
+    database: Database, broker: str, names: Sequence[str], mode: Mode = Mode.FULL
+) -> list[str]:
+    """Subscribe instruments and return their symbols; those already subscribed take the new mode.
+
+    A name is EXCHANGE:SYMBOL, a symbol, or the broker's token.
+
+    Raises:
+        UnknownInstrument: names that match nothing, with near matches; nothing was changed.
+    """
+    found = _resolve(database, broker, names)
+    database.execute("subscribe", instrument_ids=[id for id, _ in found], mode=mode.value)
+    return [symbol for _, symbol in found]
+
+
+def unsubscribe(database: Database, broker: str, names: Sequence[str]) -> list[str]:
+    """Unsubscribe instruments, named as for subscribe, and return their symbols."""
+    found = _resolve(database, broker, names)
+    database.execute("unsubscribe", instrument_ids=[id for id, _ in found])
+    return [symbol for _, symbol in found]
+
+
+def _resolve(database: Database, broker: str, names: Sequence[str]) -> list[tuple[int, str]]:
+    wanted = list(dict.fromkeys(names))
+    with database.transaction() as connection:
+        rows = run(connection, "find_instruments", broker=broker, names=wanted).fetchall()
+        missing = [name for name in wanted if name not in {row[0] for row in rows}]
+        if missing:
+            near = run(connection, "near_instruments", broker=broker, name=missing[0]).fetchall()
+            raise UnknownInstrument(_unknown(broker, missing, [row[0] for row in near]))
+    return [(row[1], row[2]) for row in rows]
+
+
+def _unknown(broker: str, missing: list[str], near: list[str]) -> str:
+    message = f"{broker} has no instrument {', '.join(missing)}"
+    if near:
+        return f"{message}; did you mean {', '.join(near)}?"
+    return f"{message}; run `market-pipeline instruments sync` if the master is old"
+
+
+class Catalogue:
+    """Which instrument each of a broker's tokens means, by date."""
+
+    def __init__(self, database: Database, broker: str) -> None:
+        self._rows = database.query("broker_tokens", broker=broker)
+        self._by_day: dict[date, pl.DataFrame] = {}
+
+    def on(self, day: date) -> pl.DataFrame:
+        """Return columns token (sorted), instrument_id and is_index as they were on a day."""
+        if day not in self._by_day:
+            valid = (pl.col("valid_from") <= day) & (
+                pl.col("valid_to").is_null() | (pl.col("valid_to") > day)
+            )
+            self._by_day[day] = self._rows.filter(valid).sort("token")
+        return self._by_day[day]
+
+
+def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> dict[int, Mode]:
+    """Return the tokens that a stream is to carry now and their modes."""
+    rows = database.query("stream_tokens", broker=broker, stream=stream, per_stream=per_stream)
+    return {token: Mode(mode) for token, mode in rows.select("token", "mode").iter_rows()}

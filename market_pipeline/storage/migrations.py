@@ -1,0 +1,220 @@
+"""Forward-only, numbered migrations: sql/migrations/NNNN_name.sql, each applied once and whole."""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from market_pipeline.errors import (
+    DatabaseError,
+    DatabaseTooOld,
+    DatabaseUnavailable,
+    MigrationEdited,
+)
+
+OLDEST_SERVER = 15
+_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_CONNECT_TIMEOUT_SECONDS = 10
+_LOCK = 0x6D61726B6574  # Any number that nothing else locks: "market".
+
+
+class Migration(NamedTuple):
+    number: int
+    name: str
+    sql: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.number:04}_{self.name}.sql"
+
+
+class MigrationStatus(NamedTuple):
+    number: int
+    name: str
+    applied_at: datetime | None
+
+
+class _Applied(NamedTuple):
+    number: int
+    name: str
+    sha256: str
+    applied_at: datetime
+
+
+def sql_folder() -> Path:
+    """Return the folder `sql`: inside an installed package, at the top of the repository.
+
+    Raises:
+        DatabaseError: it is in neither place.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "sql", package.parent / "sql"):
+        if (folder / "migrations").is_dir():
+            return folder
+    raise DatabaseError(f"The folder sql/migrations is missing in and beside {package}")
+
+
+def load(folder: Path) -> list[Migration]:
+    """Read all migrations of a folder, in order.
+
+    Raises:
+        DatabaseError: a file is not named NNNN_name.sql, or the numbers are not 1, 2, 3, ...
+    """
+    if not folder.is_dir():
+        raise DatabaseError(f"The folder of migrations {folder} does not exist")
+    migrations = [_read(path) for path in sorted(folder.glob("*.sql"))]
+    for expected, migration in enumerate(migrations, start=1):
+        if migration.number != expected:
+            raise DatabaseError(
+                f"{folder / migration.file}: number {expected:04} was expected here; each number "
+                "is used once, without gaps"
+            )
+    return migrations
+
+
+def migrate(url: str, folder: Path | None = None) -> list[Migration]:
+    """Apply what is missing and return it; each migration wholly or not at all.
+
+    Of several processes that migrate at once, one does the work and the others wait for it.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached.
+        DatabaseTooOld: it is older than PostgreSQL 15.
+        MigrationEdited: a file is not what was applied.
+        DatabaseError: a migration fails, or the database is newer than this program.
+    """
+    migrations = load(folder or sql_folder() / "migrations")
+    with _connected(url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations ("
+            " number int PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = _applied(connection)
+        _compare(migrations, applied)
+        missing = migrations[len(applied) :]
+        for migration in missing:
+            _apply(connection, migration)
+    return missing
+
+
+def status(url: str, folder: Path | None = None) -> list[MigrationStatus]:
+    """Tell when each migration was applied, or that it was not. Changes nothing.
+
+    Raises:
+        DatabaseError: as `migrate`.
+    """
+    migrations = load(folder or sql_folder() / "migrations")
+    with _connected(url) as connection:
+        applied = _applied(connection)
+    _compare(migrations, applied)
+    times = {each.number: each.applied_at for each in applied}
+    return [MigrationStatus(each.number, each.name, times.get(each.number)) for each in migrations]
+
+
+def _read(path: Path) -> Migration:
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        raise DatabaseError(f"{path} is not named like a migration: 0001_lower_case_words.sql")
+    text = path.read_text("utf-8")
+    # Of the text, whose line ends are alike whatever git made of the file.
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return Migration(int(match[1]), match[2], text, checksum)
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Connect, check the server's version and translate what goes wrong."""
+    address = _address(url)
+    try:
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_SECONDS
+        ) as connection:
+            version = connection.info.server_version
+            if version // 10000 < OLDEST_SERVER:
+                raise DatabaseTooOld(
+                    f"The server at {address} is PostgreSQL {version // 10000}.{version % 10000}: "
+                    f"{OLDEST_SERVER} or newer is needed"
+                )
+            yield connection
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"The database at {address} cannot be used: {error}") from error
+    except psycopg.Error as error:
+        raise DatabaseError(f"The database at {address} refused: {error}") from error
+
+
+def _address(url: str) -> str:
+    """Return host and port of a URL, never its password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Its message quotes the URL.
+        raise DatabaseUnavailable(
+            "DATABASE_URL is malformed: it must look like postgresql://user:password@host:5432/name"
+        ) from None
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    return f"{host}:{parts.get('port') or 5432}"
+
+
+def _applied(connection: psycopg.Connection[tuple[Any, ...]]) -> list[_Applied]:
+    present = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
+    if present != (True,):
+        return []
+    rows = connection.execute(
+        "SELECT number, name, sha256, applied_at FROM schema_migrations ORDER BY number"
+    )
+    return [_Applied(*row) for row in rows]
+
+
+def _compare(migrations: Sequence[Migration], applied: Sequence[_Applied]) -> None:
+    if len(applied) > len(migrations):
+        newest = applied[-1]
+        raise DatabaseError(
+            f"The database has migration {newest.number:04}_{newest.name}, which this version of "
+            "market-pipeline does not know: upgrade market-pipeline"
+        )
+    for known, done in zip(migrations, applied, strict=False):
+        if (known.number, known.sha256) != (done.number, done.sha256):
+            raise MigrationEdited(
+                f"{known.file} has checksum {known.sha256[:12]}, but {done.number:04}_{done.name} "
+                f"was applied with {done.sha256[:12]}: restore the file and add a new migration"
+            )
+
+
+def _apply(connection: psycopg.Connection[tuple[Any, ...]], migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            # Recorded first: the script may change search_path.
+            connection.execute(
+                "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
+                [migration.number, migration.name, migration.sha256],
+            )
+            connection.execute(migration.sql.encode())
+            if connection.info.transaction_status != TransactionStatus.INTRANS:
+                raise DatabaseError(
+                    f"{migration.file} ends the transaction that it is applied in: remove COMMIT "
+                    "and ROLLBACK from it, and repair the database"
+                )
+        connection.execute("RESET ALL")  # The next one starts like the first.
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        raise DatabaseError(
+            f"{migration.file} failed{_line(error, migration)} and was undone: {error}"
+        ) from error
+
+
+def _line(error: psycopg.Error, migration: Migration) -> str:
+    position = error.diag.statement_position
+    if position is None:
+        return ""
+    return f" in line {migration.sql.count(chr(10), 0, int(position) - 1) + 1}"

@@ -1,0 +1,238 @@
+"""Commits ticks together with the journal position they came from: both, or neither."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from market_pipeline import sessions
+from market_pipeline.errors import StreamTakenOver
+from market_pipeline.market import TICK_COLUMNS, Columns
+from market_pipeline.storage.copy_binary import CopyEncoder, Field
+from market_pipeline.storage.database import Connection, connect, load_query, run, translated_errors
+
+_TIMES = ("time", "exchange_time", "received_at")
+_NOT_NULL = ("time", "instrument_id", "seq", "last_price", "high", "low", "received_at", "is_trade")
+_FIELDS = [
+    Field(name, "time" if name in _TIMES else kind, name not in _NOT_NULL)
+    for name, kind in TICK_COLUMNS.items()
+]
+_MINUTE = 60_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Position(NamedTuple):
+    """How far a stream's journal is stored."""
+
+    position: int
+    arrivals: int
+    last_received_at: datetime | None
+    is_stopped: bool
+    checkpoint_position: int
+    checkpoint_arrivals: int
+    checkpoint_connection: int
+    checkpoint: bytes | None
+
+
+class GapEvent(NamedTuple):
+    """A gap begins (with a cause) or ends (without one)."""
+
+    at: int  # nanoseconds since 1970
+    cause: str | None
+
+
+class Rejected(NamedTuple):
+    position: int
+    received_at: int  # nanoseconds since 1970
+    reason: str
+    payload: bytes
+
+
+class Checkpoint(NamedTuple):
+    """What the writer must know to go on from a position as if it had never stopped."""
+
+    position: int
+    arrivals: int
+    connection: int
+    state: bytes
+
+
+@dataclass
+class Batch:
+    """Everything that one stretch of a journal means for the database."""
+
+    start: int
+    end: int
+    arrivals: int
+    ticks: Columns
+    last_received_at: int | None = None  # nanoseconds since 1970
+    is_stopped: bool = False
+    gaps: list[GapEvent] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+
+
+class TickStore:
+    """One stream's connection for writing.
+
+    Guarantee: the rows of a batch are stored exactly once. The position is moved from the batch's
+    start to its end in the transaction that stores the rows, and only by the run that opened the
+    stream last.
+    """
+
+    def __init__(self, url: str, stream: str, run_id: str) -> None:
+        self._url, self._stream, self._run_id = url, stream, run_id
+        self._connection: Connection | None = None
+        self._encoder = CopyEncoder(_FIELDS)
+        self._days: set[int] = set()
+
+    def open(self) -> Position:
+        """Take the stream over and return how far its journal is stored.
+
+        Raises:
+            DatabaseUnavailable: call again later.
+        """
+        with self._errors(), self._connected() as connection:
+            found = run(
+                connection, "open_journal_position", stream=self._stream, run_id=self._run_id
+            ).fetchone()
+        assert found is not None
+        return Position(*found)
+
+    def commit(self, batch: Batch) -> None:
+        """Store a batch.
+
+        Raises:
+            StreamTakenOver: another run has opened this stream since.
+            DatabaseUnavailable: nothing was stored; call again with the same batch.
+            DatabaseError: the database refuses the rows themselves; nothing was stored.
+        """
+        with self._errors():
+            self._ensure_days(batch.ticks["time"])
+            try:
+                self._store(batch)
+            except psycopg.errors.CheckViolation:  # a day's partition was dropped meanwhile
+                self._days.clear()
+                self._ensure_days(batch.ticks["time"])
+                self._store(batch)
+
+    def _store(self, batch: Batch) -> None:
+        with self._connected() as connection, connection.transaction():
+            self._move_position(connection, batch)
+            if len(batch.ticks["time"]):
+                self._note_late_candles(connection, batch.ticks)
+                copy_ticks(connection, self._encoder, batch.ticks)
+                run(connection, "notify_ticks", stream=self._stream, arrivals=batch.arrivals)
+            self._record_gaps(connection, batch.gaps)
+            for item in batch.rejected:
+                run(
+                    connection,
+                    "insert_rejected",
+                    stream=self._stream,
+                    position=item.position,
+                    received_at=_from_ns(item.received_at),
+                    reason=item.reason,
+                    payload=item.payload,
+                )
+
+    def _move_position(self, connection: Connection, batch: Batch) -> None:
+        traded = batch.ticks["time"][batch.ticks["is_trade"]]
+        moved = run(
+            connection,
+            "move_journal_position",
+            stream=self._stream,
+            run_id=self._run_id,
+            old_position=batch.start,
+            position=batch.end,
+            arrivals=batch.arrivals,
+            is_stopped=batch.is_stopped,
+            last_event_at=_from_us(int(traded.max())) if len(traded) else None,
+            last_received_at=None
+            if batch.last_received_at is None
+            else _from_ns(batch.last_received_at),
+        ).rowcount
+        if moved != 1:
+            raise StreamTakenOver(f"stream {self._stream} was taken over by another process")
+        if batch.checkpoint is not None:
+            run(
+                connection,
+                "set_checkpoint",
+                stream=self._stream,
+                **batch.checkpoint._asdict(),
+            )
+
+    def _note_late_candles(self, connection: Connection, ticks: Columns) -> None:
+        run(connection, "lock_candles_shared")
+        row = run(connection, "candle_threshold").fetchone()
+        assert row is not None
+        late = ticks["time"] < row[0]
+        if not late.any():
+            return
+        minutes = ticks["time"][late] // _MINUTE * _MINUTE
+        changed = np.unique(np.stack([ticks["instrument_id"][late], minutes]), axis=1)
+        run(
+            connection,
+            "insert_candle_invalidations",
+            instrument_ids=changed[0].tolist(),
+            times=[_from_us(minute) for minute in changed[1].tolist()],
+        )
+
+    def _record_gaps(self, connection: Connection, events: Sequence[GapEvent]) -> None:
+        for at, cause in events:
+            values: dict[str, Any] = {"stream": self._stream, "at": _from_ns(at)}
+            if cause is None:
+                run(connection, "end_gap", **values)
+            else:
+                run(connection, "begin_gap", cause=cause, **values)
+
+    def _ensure_days(self, times: NDArray[np.int64]) -> None:
+        for day in np.unique(sessions.trading_dates(times // 1_000_000)).tolist():
+            if day not in self._days:
+                with self._connected() as connection:
+                    run(connection, "ensure_tick_day", day=date(1970, 1, 1) + timedelta(days=day))
+                self._days.add(day)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+            self._connection.autocommit = True
+        yield self._connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with translated_errors(self._url):
+                yield
+        except BaseException:
+            self.close()  # whatever went wrong, the next attempt starts on a fresh connection
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with closing(self._connection):
+                self._connection = None
+
+
+def copy_ticks(connection: Connection, encoder: CopyEncoder, ticks: Columns) -> None:
+    """Write ticks with COPY BINARY on an open transaction."""
+    with connection.cursor().copy(load_query("copy_ticks").text) as copy:
+        copy.write(encoder.encode(ticks))
+
+
+def tick_encoder() -> CopyEncoder:
+    """Return the encoder of table `ticks`."""
+    return CopyEncoder(_FIELDS)
+
+
+def _from_us(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _from_ns(nanoseconds: int) -> datetime:
+    return _from_us(nanoseconds // 1000)

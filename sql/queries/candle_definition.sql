@@ -1,0 +1,1 @@
+SELECT sha256 FROM candle_definitions WHERE name = :name

@@ -1,0 +1,1 @@
+COPY instrument_master FROM STDIN (FORMAT csv)

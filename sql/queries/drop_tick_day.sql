@@ -1,0 +1,1 @@
+SELECT drop_tick_day(:day)

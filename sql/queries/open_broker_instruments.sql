@@ -1,0 +1,8 @@
+INSERT INTO broker_instruments (broker, token, broker_symbol, instrument_id, valid_from)
+SELECT :broker, r.token, r.broker_symbol, r.instrument_id, :today
+FROM resolved_instruments AS r
+WHERE NOT EXISTS (
+    SELECT FROM broker_instruments AS b
+    WHERE (b.broker, b.token, b.broker_symbol, b.instrument_id)
+    = (:broker, r.token, r.broker_symbol, r.instrument_id) AND b.valid_to IS NULL
+)
