@@ -1,0 +1,68 @@
+"""What every broker must be able to do. A new broker is one class and one line in `BROKERS`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from threading import Event
+from typing import Protocol
+
+import polars as pl
+
+from market_pipeline.market import Candle, Decoded, Interval, Mode
+
+
+class Sink(Protocol):
+    """Takes what arrives on a connection, in order. Each call returns when it is journaled."""
+
+    def connected(self) -> None: ...
+
+    def frame(self, payload: bytes) -> None: ...
+
+    def text(self, message: str) -> None: ...
+
+    def disconnected(self, cause: str) -> None: ...
+
+
+class Broker(ABC):
+    """Where market data comes from."""
+
+    max_tokens_per_stream: int
+    """How many instruments one connection may carry."""
+
+    @abstractmethod
+    def instruments(self) -> pl.DataFrame:
+        """Fetch today's instrument master, with the columns of INSTRUMENT_SCHEMA.
+
+        Raises:
+            BrokerError: the broker did not answer, or not in the expected form.
+        """
+
+    @abstractmethod
+    def candles(
+        self, token: int, interval: Interval, start: datetime, end: datetime
+    ) -> list[Candle]:
+        """Fetch candles that start between two instants, both included and timezone-aware.
+
+        Raises:
+            BrokerError: the broker refused, or did not answer.
+        """
+
+    @abstractmethod
+    def listen(self, wanted: Callable[[], Mapping[int, Mode]], sink: Sink, stop: Event) -> None:
+        """Hand everything that arrives to `sink` until `stop` is set; reconnect as needed.
+
+        `wanted` is asked about once a second for the tokens to be subscribed and their modes;
+        a change is applied to the open connection. Exceptions from `sink` end the listening.
+
+        Raises:
+            TokenExpired: the broker refused the access token; a new one is needed.
+            BrokerError: the line is lost for good.
+        """
+
+    @abstractmethod
+    def token_fingerprint(self) -> str:
+        """Return something that changes when the access token in use does, and reveals nothing."""
+
+    @abstractmethod
+    def decode(self, frames: Sequence[bytes]) -> Decoded:
+        """Read the packets of frames. Pure: it never raises and takes no time but the CPU's."""

@@ -1,0 +1,1 @@
+"""Received frames become committed ticks: journal, writer, supervisor. Never imports dagster."""

@@ -1,0 +1,293 @@
+"""Turns packets into ticks: which are trades, how much was traded since the last, and when.
+
+Both brokers send snapshots, not trades. A packet is compared with the previous one of the same
+instrument; what is remembered of each instrument is the state here. Packets are handled many at
+a time, but the result does not depend on how they were divided into batches.
+"""
+
+from dataclasses import dataclass, fields
+from io import BytesIO
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from market_pipeline import sessions
+from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
+
+_STATE_COLUMNS = {
+    "instrument_id": "i8",
+    "day": "i8",  # trading date of the newest packet, days since 1970-01-01
+    "day_volume": "i8",
+    "last_trade_time": "i8",
+    "exchange_time": "i8",
+    "last_price": "f8",
+    "day_high": "f8",
+    "day_low": "f8",
+    "connection": "i8",  # of the packet that the above is from
+    "seen_on": "i8",  # the connection of the last packet, whatever became of it
+}
+_MAX_CLOCK_LEAD_SECONDS = 300
+_SPAN = np.int64(1) << 33  # more than any volume or epoch second: they are unsigned 32-bit
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Packets that were matched to instruments, in order of arrival.
+
+    `received_at` is in microseconds since 1970; `connection` names the connection, rising.
+    """
+
+    packets: Columns
+    instrument_id: NDArray[np.int64]
+    is_index: NDArray[np.bool_]
+    received_at: NDArray[np.int64]
+    connection: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.instrument_id)
+
+    def taken(self, rows: NDArray[Any]) -> Self:
+        picked = {name: column[rows] for name, column in self.packets.items()}
+        rest = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "packets"}
+        return type(self)(packets=picked, **rest)
+
+
+class Observer:
+    """Holds what is known of each instrument and turns arrivals into ticks."""
+
+    def __init__(self) -> None:
+        self._state: Columns = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
+        self.arrivals = 0
+        self.anomalies = 0
+
+    def copy(self) -> "Observer":
+        """Return an observer that goes on from the same state without changing this one."""
+        other = Observer()
+        other._state = {name: column.copy() for name, column in self._state.items()}
+        other.arrivals, other.anomalies = self.arrivals, self.anomalies
+        return other
+
+    def dump(self) -> bytes:
+        """Write the state as Arrow IPC."""
+        buffer = BytesIO()
+        pl.DataFrame(self._state).write_ipc(buffer)
+        return buffer.getvalue()
+
+    def load(self, state: bytes | None, arrivals: int) -> None:
+        """Read a state written by dump; None forgets everything."""
+        if state is None:
+            self._state = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
+        else:
+            frame = pl.read_ipc(BytesIO(state))
+            self._state = {n: frame[n].to_numpy().astype(k) for n, k in _STATE_COLUMNS.items()}
+        self.arrivals = arrivals
+
+    def observe(self, arrivals: Arrivals) -> Columns:
+        """Return the ticks of these arrivals with the columns of TICK_COLUMNS.
+
+        They are sorted by instrument, then by arrival: the order in which the table's index
+        takes them fastest.
+        """
+        number = self.arrivals + np.arange(len(arrivals), dtype=np.int64)
+        self.arrivals += len(arrivals)
+        order = np.argsort(arrivals.instrument_id, kind="stable")
+        rows = arrivals.taken(order)
+        if not len(rows):
+            return {name: np.zeros(0, kind) for name, kind in TICK_COLUMNS.items()}
+        slots = self._slots(rows.instrument_id)
+        comparison = _Comparison(rows, self._state, slots)
+        ticks = comparison.ticks(number[order])
+        self.anomalies += comparison.anomalies
+        comparison.remember(self._state)
+        return ticks
+
+    def _slots(self, sorted_ids: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return where in the state each instrument is, adding those never seen."""
+        known = self._state["instrument_id"]
+        new = np.setdiff1d(sorted_ids, known)
+        if new.size:
+            order = np.argsort(np.concatenate([known, new]), kind="stable")
+            for name, column in self._state.items():
+                blank = np.full(new.size, np.nan if column.dtype.kind == "f" else MISSING)
+                added = new if name == "instrument_id" else blank.astype(column.dtype)
+                self._state[name] = np.concatenate([column, added])[order]
+            known = self._state["instrument_id"]
+        return np.searchsorted(known, sorted_ids)
+
+
+class _Comparison:
+    """Each packet beside the newest one before it; packets sorted by instrument, then arrival."""
+
+    def __init__(self, rows: Arrivals, state: Columns, slots: NDArray[np.intp]) -> None:
+        self.rows, self.slots, self._known = rows, slots, state
+        self.packets = packets = rows.packets
+        self.anomalies = 0
+        count = len(rows)
+        self.starts = np.diff(rows.instrument_id, prepend=-1) != 0
+        self.received_second = rows.received_at // 1_000_000
+        self.trade_time = self._stamp("last_trade_time")
+        self.exchange_time = self._stamp("exchange_time")
+        clock = np.where(self.exchange_time > 0, self.exchange_time, self.received_second)
+        self.day = sessions.trading_dates(clock)
+
+        # The first packet of a connection repeats the last state, which may be of an earlier
+        # day. Where it has no stamp to tell, it is believed only if that day is known already.
+        seen_on = _previous(rows.connection, state["seen_on"][slots], self.starts)
+        undated = (self.exchange_time <= 0) & (seen_on != rows.connection)
+        group = np.cumsum(self.starts) - 1
+        days = np.where(undated, np.int64(MISSING), self.day)
+        newest_day = _running_max(days, state["day"][slots], self.starts, group)
+        before = _previous(newest_day, state["day"][slots], self.starts)
+        self.is_stale = (self.day < before) | (undated & (self.day != before))
+        self.new_session = ~self.is_stale & (self.day > before)
+        session_starts = self.starts | self.new_session
+        session = np.cumsum(session_starts) - 1
+        carried = ~self.new_session & self.starts
+
+        self.volume_before = self._before("day_volume", state, session, session_starts, carried)
+        self.stamp_before = self._before("exchange_time", state, session, session_starts, carried)
+        volume = packets["day_volume"]
+        fell = (volume >= 0) & (volume < self.volume_before)
+        went_back = (self.exchange_time > 0) & (self.exchange_time < self.stamp_before)
+        self.is_late = ~self.is_stale & (fell | went_back)
+        self.anomalies += int((fell & ~self.is_stale).sum())
+        self._find_previous(count)
+
+    def _stamp(self, name: str) -> NDArray[np.int64]:
+        """Return a column of epoch seconds; never traded (0) and the far future are missing."""
+        stamps = self.packets[name].astype(np.int64)
+        impossible = stamps > self.received_second + _MAX_CLOCK_LEAD_SECONDS
+        self.anomalies += int(impossible.sum())
+        return np.where((stamps <= 0) | impossible, np.int64(MISSING), stamps)
+
+    def _before(
+        self,
+        name: str,
+        state: Columns,
+        session: NDArray[np.int64],
+        session_starts: NDArray[np.bool_],
+        carried: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Return the highest value of the session before each packet, MISSING where unknown."""
+        values = self.exchange_time if name == "exchange_time" else self.packets[name]
+        values = np.where(self.is_stale, np.int64(MISSING), values)
+        base = np.where(carried, state[name][self.slots], np.int64(MISSING))
+        highest = _running_max(values, base, session_starts, session)
+        return _previous(highest, base, session_starts)
+
+    def _find_previous(self, count: int) -> None:
+        """Find the newest packet in order before each; -1 where only the state knows of it."""
+        index = np.arange(count)
+        in_order = ~self.is_stale & ~self.is_late
+        newest = np.maximum.accumulate(np.where(in_order, index, -1))
+        previous = np.concatenate([[-1], newest[:-1]])
+        group_start = np.maximum.accumulate(np.where(self.starts, index, 0))
+        self.previous = np.where(previous >= group_start, previous, -1)
+        self.newest = np.where(newest >= group_start, newest, -1)
+
+    def _value_before(self, name: str) -> NDArray[Any]:
+        current = {
+            "last_trade_time": self.trade_time,
+            "connection": self.rows.connection,
+        }.get(name)
+        values = self.packets[name] if current is None else current
+        known = self._known[name][self.slots]
+        return np.where(self.previous >= 0, values[np.maximum(self.previous, 0)], known)
+
+    def _volumes(self, is_cached: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return what was traded since the previous packet, MISSING where that is not known.
+
+        The first packet of a session counts from zero when this connection showed us the
+        instrument before the session's first trade, or when it shows that very trade.
+        """
+        day_volume = self.packets["day_volume"]
+        first_trade = (day_volume == 0) | (day_volume == self.packets["last_quantity"])
+        from_zero = self.new_session & (~is_cached | first_trade)
+        baseline = np.where(from_zero, np.int64(0), self.volume_before)
+        volume = np.maximum(day_volume - baseline, 0)
+        unknown = (day_volume < 0) | (baseline < 0) | self.is_stale
+        return np.where(unknown, np.int64(MISSING), volume)
+
+    def _trades(self, volume: NDArray[np.int64], is_cached: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which packets show a trade that no earlier packet has shown."""
+        packets = self.packets
+        trade_before = self._value_before("last_trade_time")
+        moved = (self.trade_time > 0) & (trade_before > 0) & (self.trade_time != trade_before)
+        # A cached packet of a new session may be of any time since its start.
+        is_trade = (volume > 0) | (moved & ~(is_cached & self.new_session))
+        index_moved = self.exchange_time > self.stamp_before
+        is_index = ~is_cached | (index_moved & ~self.new_session)
+        price_moved = packets["last_price"] != self._value_before("last_price")
+        price_only = ~self.rows.is_index & (packets["day_volume"] < 0)
+        is_trade = np.where(self.rows.is_index, is_index, is_trade)
+        is_trade = np.where(price_only, price_moved & ~is_cached, is_trade)
+        return np.asarray(is_trade & ~self.is_stale)
+
+    def _extreme(self, name: str, is_trade: NDArray[np.bool_]) -> NDArray[Any]:
+        """Return last_price, or the day's extreme where the packet shows that it has moved."""
+        price, day_extreme = self.packets["last_price"], self.packets[name]
+        before = np.where(self.new_session, 0.0, self._value_before(name))
+        if name == "day_high":
+            moved = (day_extreme > before) & (day_extreme > price)
+        else:  # before the first trade of a day its extremes are zero
+            moved = ((day_extreme < before) | (before == 0)) & (day_extreme < price)
+        moved &= is_trade & ~self.is_late & (day_extreme > 0)
+        return np.where(moved, day_extreme, price)
+
+    def ticks(self, number: NDArray[np.int64]) -> Columns:
+        rows, packets = self.rows, self.packets
+        is_cached = self._value_before("connection") != rows.connection
+        volume = self._volumes(is_cached)
+        is_trade = self._trades(volume, is_cached)
+        stamp = np.where(is_trade & (self.trade_time > 0), self.trade_time, self.exchange_time)
+        second = np.where(stamp > 0, stamp, self.received_second)
+        ticks: Columns = {name: packets[name] for name in TICK_COLUMNS if name in packets}
+        ticks["time"] = np.where(stamp > 0, stamp * 1_000_000, rows.received_at)
+        ticks["seq"] = (second << 32) | (number & 0xFFFFFFFF)
+        ticks["instrument_id"] = rows.instrument_id
+        ticks["volume"] = volume
+        ticks["high"] = self._extreme("day_high", is_trade)
+        ticks["low"] = self._extreme("day_low", is_trade)
+        known_stamp = self.exchange_time > 0
+        ticks["exchange_time"] = np.where(known_stamp, self.exchange_time * 1_000_000, MISSING)
+        ticks["received_at"] = rows.received_at
+        ticks["is_trade"] = is_trade
+        return {name: ticks[name] for name in TICK_COLUMNS}
+
+    def remember(self, state: Columns) -> None:
+        """Carry the newest packet in order of each instrument into the state."""
+        ends = np.flatnonzero(np.append(self.starts[1:], True))
+        state["seen_on"][self.slots[ends]] = self.rows.connection[ends]
+        seen = self.newest[ends] >= 0
+        last, slots = self.newest[ends][seen], self.slots[ends][seen]
+        for name in ("day_high", "day_low", "last_price"):
+            state[name][slots] = self.packets[name][last]
+        volume = np.maximum(self.packets["day_volume"], self.volume_before)
+        stamp = np.maximum(self.exchange_time, self.stamp_before)
+        state["day_volume"][slots] = volume[last]
+        state["exchange_time"][slots] = stamp[last]
+        state["last_trade_time"][slots] = self.trade_time[last]
+        state["connection"][slots] = self.rows.connection[last]
+        state["day"][slots] = self.day[last]
+
+
+def _previous(
+    values: NDArray[np.int64], base: NDArray[np.int64], starts: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Shift by one within each group; the first of a group gets its base."""
+    shifted = np.concatenate([values[:1], values[:-1]])
+    return np.where(starts, base, shifted)
+
+
+def _running_max(
+    values: NDArray[np.int64],
+    base: NDArray[np.int64],
+    starts: NDArray[np.bool_],
+    group: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the maximum so far within each group, which begins with its base."""
+    first = np.where(starts, np.maximum(values, base), values)
+    offset = group * _SPAN
+    return np.asarray(np.maximum.accumulate(first + offset) - offset)

@@ -1,0 +1,33 @@
+"""Where a broker puts what arrives: straight into the journal."""
+
+from threading import Event
+
+from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.records import RecordKind
+
+
+class JournalSink:
+    """Puts what arrives into the journal."""
+
+    def __init__(self, journal: Journal, stopping: Event) -> None:
+        self._journal, self._stopping = journal, stopping
+        self.frames = 0
+        self.connections = 0
+        self.is_connected = False
+
+    def connected(self) -> None:
+        self._journal.append(RecordKind.CONNECTED, b"")
+        self.connections += 1
+        self.is_connected = True
+
+    def frame(self, payload: bytes) -> None:
+        self._journal.append(RecordKind.FRAME, payload)
+        self.frames += 1
+
+    def text(self, message: str) -> None:
+        self._journal.append(RecordKind.TEXT, message.encode())
+
+    def disconnected(self, cause: str) -> None:
+        self.is_connected = False
+        if not self._stopping.is_set():  # an orderly end has a record of its own
+            self._journal.append(RecordKind.DISCONNECTED, cause.encode())
