@@ -13,7 +13,7 @@ Columns = dict[str, NDArray[Any]]
 """Equally long one-dimensional arrays by column name."""
 
 MISSING = -1
-"""Marks an integer that a packet does not carry (on the wire they are unsigned); no price is NaN."""
+"""Marks an integer that a packet does not carry; wire integers are unsigned. No price is NaN."""
 
 
 class Exchange(StrEnum):

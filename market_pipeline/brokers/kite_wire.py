@@ -36,6 +36,9 @@ _DIVISOR = np.full(256, 100.0)
 _DIVISOR[3] = 10_000_000.0  # CDS quotes four decimals in units of 1e-7
 _DIVISOR[[6, 12]] = 10_000.0  # BCD and NCO
 
+# Columns are filled one after another; this many packets stay in the processor's cache meanwhile.
+_CHUNK_PACKETS = 512
+
 _COUNT = struct.Struct(">H")
 _LENGTH = np.dtype([("length", ">u2")])
 
@@ -148,7 +151,10 @@ def _decode_packets(
     present = np.unique(lengths)
     if present.size == 1 and int(present[0]) in _LAYOUTS:
         packets = empty_packets(len(lengths))
-        _fill(packets, slice(None), np.frombuffer(body, _LAYOUTS[int(present[0])]))
+        wire = np.frombuffer(body, _LAYOUTS[int(present[0])])
+        for start in range(0, len(wire), _CHUNK_PACKETS):
+            chunk = slice(start, start + _CHUNK_PACKETS)
+            _fill(packets, chunk, wire[chunk])
         return Decoded(packets, frame, faults)
     known = np.isin(lengths, list(_LAYOUTS))
     for lost in np.flatnonzero(~known):

@@ -5,6 +5,7 @@ then for each row a field count and for each field a length and that many bytes,
 the length of NULL is -1 and no bytes follow.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,15 @@ class Field(NamedTuple):
     nullable: bool
 
 
+_CHUNK_ROWS = 1024
+"""Rows are filled column by column; this many stay in the processor's cache meanwhile."""
+
+
 class CopyEncoder:
-    """Writes rows of one table; MISSING integers and NaN become NULL in nullable columns."""
+    """Writes rows of one table; MISSING integers and NaN become NULL in nullable columns.
+
+    Not for use by two threads at once: the buffer is used again.
+    """
 
     def __init__(self, fields: list[Field]) -> None:
         self._fields = fields
@@ -35,30 +43,39 @@ class CopyEncoder:
         for field in fields:
             layout += [(f"{field.name} length", ">i4"), (field.name, _WIRE[field.kind])]
         self._layout: np.dtype[Any] = np.dtype(layout)
+        self._rows = np.zeros(_CHUNK_ROWS, self._layout)
+        self._rows["count"] = len(fields)
+        for field in fields:
+            self._rows[f"{field.name} length"] = self._layout[field.name].itemsize
 
     def encode(self, columns: Columns) -> bytes:
         """Return a whole COPY BINARY stream."""
-        count = len(columns[self._fields[0].name])
-        rows = np.empty(count, self._layout)
-        rows["count"] = len(self._fields)
+        return b"".join(self.parts(columns))
+
+    def parts(self, columns: Columns) -> Iterator[bytes]:
+        """Yield a whole COPY BINARY stream piece by piece."""
+        yield _HEADER
+        for start in range(0, len(columns[self._fields[0].name]), _CHUNK_ROWS):
+            yield self._chunk(columns, slice(start, start + _CHUNK_ROWS))
+        yield _TRAILER
+
+    def _chunk(self, columns: Columns, chunk: slice) -> bytes:
+        rows = self._rows[: len(columns[self._fields[0].name][chunk])]
         nulls: list[tuple[str, NDArray[np.bool_]]] = []
         for name, kind, nullable in self._fields:
-            values = columns[name]
-            missing = _missing(values) if nullable else None
-            shift = _POSTGRES_EPOCH if kind == "time" else 0
-            rows[name] = values - shift if shift else values
-            length = self._layout[name].itemsize
-            rows[f"{name} length"] = length
-            if missing is not None and missing.any():
-                rows[f"{name} length"][missing] = -1
+            values = columns[name][chunk]
+            rows[name] = values - _POSTGRES_EPOCH if kind == "time" else values
+            if nullable and (missing := _missing(values)).any():
                 nulls.append((name, missing))
-        return _HEADER + (self._without(rows, nulls) if nulls else rows.tobytes()) + _TRAILER
+        return self._with_nulls(rows, nulls) if nulls else rows.tobytes()
 
-    def _without(self, rows: NDArray[Any], nulls: list[tuple[str, NDArray[np.bool_]]]) -> bytes:
-        """Cut the bytes of NULL values out of the rows."""
+    def _with_nulls(self, rows: NDArray[Any], nulls: list[tuple[str, NDArray[np.bool_]]]) -> bytes:
+        """Mark NULL values and cut their bytes out of the rows."""
+        rows = rows.copy()
         size = self._layout.itemsize
         kept = np.ones((len(rows), size), bool)
         for name, missing in nulls:
+            rows[f"{name} length"][missing] = -1
             assert self._layout.fields is not None
             start = self._layout.fields[name][1]
             kept[missing, start : start + self._layout[name].itemsize] = False

@@ -123,28 +123,23 @@ class TickStore:
 
     def _store(self, batch: Batch) -> None:
         with self._connected() as connection, connection.transaction():
-            self._move_position(connection, batch)
+            threshold = self._begin(connection, batch)
             if len(batch.ticks["time"]):
-                self._note_late_candles(connection, batch.ticks)
+                _note_late_candles(connection, batch.ticks, threshold)
                 copy_ticks(connection, self._encoder, batch.ticks)
-                run(connection, "notify_ticks", stream=self._stream, arrivals=batch.arrivals)
+            if batch.checkpoint is not None:
+                checkpoint = batch.checkpoint._asdict()
+                run(connection, "set_checkpoint", stream=self._stream, **checkpoint)
             self._record_gaps(connection, batch.gaps)
-            for item in batch.rejected:
-                run(
-                    connection,
-                    "insert_rejected",
-                    stream=self._stream,
-                    position=item.position,
-                    received_at=_from_ns(item.received_at),
-                    reason=item.reason,
-                    payload=item.payload,
-                )
+            self._record_rejected(connection, batch.rejected)
 
-    def _move_position(self, connection: Connection, batch: Batch) -> None:
+    def _begin(self, connection: Connection, batch: Batch) -> int:
+        """Move the position; return the time before which a tick is late for its candle."""
         traded = batch.ticks["time"][batch.ticks["is_trade"]]
-        moved = run(
+        received_at = batch.last_received_at
+        row = run(
             connection,
-            "move_journal_position",
+            "begin_batch",
             stream=self._stream,
             run_id=self._run_id,
             old_position=batch.start,
@@ -152,35 +147,17 @@ class TickStore:
             arrivals=batch.arrivals,
             is_stopped=batch.is_stopped,
             last_event_at=_from_us(int(traded.max())) if len(traded) else None,
-            last_received_at=None
-            if batch.last_received_at is None
-            else _from_ns(batch.last_received_at),
-        ).rowcount
-        if moved != 1:
+            last_received_at=None if received_at is None else _from_ns(received_at),
+            has_ticks=len(batch.ticks["time"]) > 0,
+        ).fetchone()
+        if row is None or row[0] is None:
             raise StreamTakenOver(f"stream {self._stream} was taken over by another process")
-        if batch.checkpoint is not None:
-            run(
-                connection,
-                "set_checkpoint",
-                stream=self._stream,
-                **batch.checkpoint._asdict(),
-            )
+        return int(row[0])
 
-    def _note_late_candles(self, connection: Connection, ticks: Columns) -> None:
-        run(connection, "lock_candles_shared")
-        row = run(connection, "candle_threshold").fetchone()
-        assert row is not None
-        late = ticks["time"] < row[0]
-        if not late.any():
-            return
-        minutes = ticks["time"][late] // _MINUTE * _MINUTE
-        changed = np.unique(np.stack([ticks["instrument_id"][late], minutes]), axis=1)
-        run(
-            connection,
-            "insert_candle_invalidations",
-            instrument_ids=changed[0].tolist(),
-            times=[_from_us(minute) for minute in changed[1].tolist()],
-        )
+    def _record_rejected(self, connection: Connection, items: Sequence[Rejected]) -> None:
+        for item in items:
+            values = item._asdict() | {"received_at": _from_ns(item.received_at)}
+            run(connection, "insert_rejected", stream=self._stream, **values)
 
     def _record_gaps(self, connection: Connection, events: Sequence[GapEvent]) -> None:
         for at, cause in events:
@@ -219,10 +196,26 @@ class TickStore:
                 self._connection = None
 
 
+def _note_late_candles(connection: Connection, ticks: Columns, threshold: int) -> None:
+    """Record the stored candles that these ticks change, for the next refresh."""
+    late = ticks["time"] < threshold
+    if not late.any():
+        return
+    minutes = ticks["time"][late] // _MINUTE * _MINUTE
+    changed = np.unique(np.stack([ticks["instrument_id"][late], minutes]), axis=1)
+    run(
+        connection,
+        "insert_candle_invalidations",
+        instrument_ids=changed[0].tolist(),
+        times=[_from_us(minute) for minute in changed[1].tolist()],
+    )
+
+
 def copy_ticks(connection: Connection, encoder: CopyEncoder, ticks: Columns) -> None:
     """Write ticks with COPY BINARY on an open transaction."""
     with connection.cursor().copy(load_query("copy_ticks").text) as copy:
-        copy.write(encoder.encode(ticks))
+        for part in encoder.parts(ticks):
+            copy.write(part)
 
 
 def tick_encoder() -> CopyEncoder:

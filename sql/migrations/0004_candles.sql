@@ -37,3 +37,37 @@ CREATE TABLE candle_definitions (
     name text PRIMARY KEY,
     sha256 text NOT NULL
 );
+
+-- The first statement of every batch of ticks: one round trip. Returns the threshold in
+-- microseconds since 1970, or NULL when another run owns the stream or the batch is stored already.
+CREATE FUNCTION begin_batch(
+    wanted_stream text, wanted_run_id text, old_position bigint, new_position bigint, new_arrivals bigint,
+    new_is_stopped boolean, new_last_event_at timestamptz, new_last_received_at timestamptz, has_ticks boolean
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    found_threshold timestamptz;
+BEGIN
+    UPDATE journal_positions SET
+        position = new_position,
+        arrivals = new_arrivals,
+        is_stopped = new_is_stopped,
+        last_event_at = greatest(last_event_at, new_last_event_at),
+        last_received_at = coalesce(new_last_received_at, last_received_at),
+        updated_at = now()
+    WHERE stream = wanted_stream AND run_id = wanted_run_id AND position = old_position;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF has_ticks THEN
+        PERFORM pg_notify('ticks', json_build_object('stream', wanted_stream, 'arrivals', new_arrivals)::text);
+    END IF;
+    -- Whoever moves the threshold holds this lock alone. The threshold is read by a later
+    -- statement, which sees what was committed while this one waited.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('candle_threshold', 0));
+    SELECT threshold INTO found_threshold FROM candle_progress;
+    IF NOT isfinite(found_threshold) THEN
+        RETURN -9223372036854775807;  -- before every tick
+    END IF;
+    RETURN (extract(epoch FROM found_threshold) * 1000000)::bigint;
+END
+$$;

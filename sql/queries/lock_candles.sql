@@ -1,2 +1,2 @@
--- Held by whoever moves the threshold; writers of ticks hold it shared. See lock_candles_shared.
+-- Held by whoever moves the threshold; writers of ticks hold it shared, in begin_batch.
 SELECT pg_advisory_xact_lock(hashtextextended('candle_threshold', 0))

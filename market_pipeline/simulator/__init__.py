@@ -1,0 +1,1 @@
+"""An exchange behind the brokers' own protocols, for the demo and the tests."""

@@ -1,0 +1,86 @@
+"""What can go wrong at a broker, on demand: in process or through POST /simulator/faults/{name}."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from market_pipeline.simulator.accounts import Accounts
+from market_pipeline.simulator.kite_ticker import Ticker
+
+logger = logging.getLogger(__name__)
+
+MALFORMED_FRAME = bytes.fromhex("0003 0008 0000 0001 0000")
+"""Declares three packets and ends within the first."""
+
+
+class Faults:
+    """Switches. Each takes the parameters of a JSON body."""
+
+    def __init__(self, ticker: Ticker, accounts: Accounts) -> None:
+        self._ticker = ticker
+        self._accounts = accounts
+        self.outage = False
+        self._by_name: dict[str, Callable[..., Awaitable[None]]] = {
+            "drop": self.drop,
+            "silence": self.silence,
+            "refuse_upgrade": self.refuse_upgrade,
+            "slow_handshake": self.slow_handshake,
+            "outage": self.switch_outage,
+            "malformed": self.malformed,
+            "text": self.text,
+            "expire_tokens": self.expire_tokens,
+            "clear": self.clear,
+        }
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._by_name)
+
+    async def apply(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Run a fault by name.
+
+        Raises:
+            KeyError: there is no such fault.
+            TypeError: the parameters do not fit it.
+        """
+        logger.info("fault %s %s", name, dict(parameters))
+        await self._by_name[name](**parameters)
+
+    async def drop(self) -> None:
+        """Cut all connections without a closing handshake."""
+        self._ticker.drop_all()
+
+    async def silence(self, on: bool = True) -> None:
+        """Keep connections open and send nothing on them, not even heartbeats."""
+        self._ticker.silent = on
+
+    async def refuse_upgrade(self, status: int | None = 403) -> None:
+        """Answer new connections with an HTTP status; None accepts them again."""
+        self._ticker.refuse_with = status
+
+    async def slow_handshake(self, seconds: float = 5.0) -> None:
+        """Let new connections wait for the answer to their upgrade."""
+        self._ticker.handshake_seconds = seconds
+
+    async def switch_outage(self, on: bool = True) -> None:
+        """Answer REST requests with a gateway's HTML page and status 502."""
+        self.outage = on
+
+    async def malformed(self, payload: str = MALFORMED_FRAME.hex()) -> None:
+        """Send a frame of any bytes, given in hexadecimal, to all connections."""
+        await self._ticker.broadcast(bytes.fromhex(payload))
+
+    async def text(self, message: str) -> None:
+        """Send a text message to all connections."""
+        await self._ticker.broadcast(message)
+
+    async def expire_tokens(self) -> None:
+        """Make all access tokens invalid; open connections stay."""
+        self._accounts.expire_tokens()
+
+    async def clear(self) -> None:
+        """Return every switch to normal."""
+        self.outage = False
+        self._ticker.silent = False
+        self._ticker.refuse_with = None
+        self._ticker.handshake_seconds = 0.0

@@ -1,0 +1,218 @@
+"""Kite's REST interface: login, profile, instruments, candles and quotes."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+
+from market_pipeline.market import Columns
+from market_pipeline.sessions import EXCHANGE_TZ, to_ist
+from market_pipeline.simulator.accounts import Accounts, Budgets, Refused, wrong_token
+from market_pipeline.simulator.clock import RealClock, ReplayClock
+from market_pipeline.simulator.exchange import DAY_MINUTES, Exchange
+from market_pipeline.simulator.kite_quotes import last_price, ohlc, quote
+
+# interval -> minutes of a candle, most days of a request
+_INTERVALS = {
+    "minute": (1, 60),
+    "3minute": (3, 100),
+    "5minute": (5, 100),
+    "10minute": (10, 100),
+    "15minute": (15, 200),
+    "30minute": (30, 200),
+    "60minute": (60, 400),
+    "day": (DAY_MINUTES, 2000),
+}
+_IST_SECONDS = 19_800
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Rest:
+    """The routes. What they answer comes from the exchange as of the clock's second."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        clock: RealClock | ReplayClock,
+        accounts: Accounts,
+        budgets: Budgets,
+    ) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._accounts = accounts
+        self._budgets = budgets
+        self._dumps: dict[str | None, str] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """List what this interface answers."""
+        return [
+            web.get("/connect/login", self._login_page),
+            web.post("/session/token", self._new_session),
+            web.delete("/session/token", self._end_session),
+            web.get("/user/profile", self._profile),
+            web.get("/instruments", self._instruments),
+            web.get("/instruments/historical/{token}/{interval}", self._historical),
+            web.get("/instruments/{exchange}", self._instruments),
+            web.get("/quote", self._quotes(quote, 500)),
+            web.get("/quote/ohlc", self._quotes(ohlc, 1000)),
+            web.get("/quote/ltp", self._quotes(last_price, 1000)),
+        ]
+
+    async def _login_page(self, request: web.Request) -> web.StreamResponse:
+        """Log the user in at once; Kite's page would ask for a password first."""
+        token = self._accounts.new_request_token(request.query.get("api_key", ""))
+        target = f"http://127.0.0.1/?action=login&status=success&request_token={token}"
+        raise web.HTTPFound(target)
+
+    async def _new_session(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        fields = [str(form.get(k, "")) for k in ("api_key", "request_token", "checksum")]
+        api_key, request_token, checksum = fields
+        self._budgets.spend(api_key, "other")
+        access_token = self._accounts.exchange(api_key, request_token, checksum)
+        login_time = datetime.now(EXCHANGE_TZ).strftime("%Y-%m-%d %H:%M:%S")
+        session = {
+            **_PROFILE,
+            "api_key": api_key,
+            "access_token": access_token,
+            "public_token": "",
+            "refresh_token": "",
+            "enctoken": "",
+            "login_time": login_time,
+        }
+        return success(session)
+
+    async def _end_session(self, request: web.Request) -> web.StreamResponse:
+        self._authorise(request, "other")
+        self._accounts.expire_tokens()
+        return success(True)
+
+    async def _profile(self, request: web.Request) -> web.StreamResponse:
+        self._authorise(request, "other")
+        return success(_PROFILE)
+
+    async def _instruments(self, request: web.Request) -> web.StreamResponse:
+        """Answer anyone: Kite does not check who asks for the dump."""
+        self._budgets.spend(_credentials(request)[0], "other")
+        exchange = request.match_info.get("exchange")
+        if exchange not in self._dumps:
+            self._dumps[exchange] = self._exchange.listing.csv(exchange)
+        response = web.Response(text=self._dumps[exchange], content_type="text/csv")
+        response.enable_compression()
+        return response
+
+    async def _historical(self, request: web.Request) -> web.StreamResponse:
+        self._authorise(request, "historical")
+        token = _listed_token(request.match_info["token"], self._exchange)
+        length, most_days = _interval(request.match_info["interval"])
+        start, end = (_instant(request.query.get(name, "")) for name in ("from", "to"))
+        if end - start > timedelta(days=most_days):
+            raise _bad_request(f"interval exceeds max limit: {most_days} days")
+        if length == DAY_MINUTES:  # a day's candle is stamped midnight: both days are meant whole
+            start = start.replace(hour=0, minute=0, second=0)
+            end = end.replace(hour=23, minute=59, second=59)
+        with_interest = request.query.get("oi") == "1"
+        span = (int(start.timestamp()), int(end.timestamp()), self._clock.now())
+        # Months of candles take long enough to delay the ticks of everyone else.
+        body = await asyncio.to_thread(self._candles, token, length, span, with_interest)
+        return web.Response(text=body, content_type="application/json")
+
+    def _candles(
+        self, token: int, length: int, span: tuple[int, int, int], with_interest: bool
+    ) -> str:
+        candles = self._exchange.candles(token, length, *span)
+        return json.dumps(
+            {"status": "success", "data": {"candles": _candle_rows(candles, with_interest)}}
+        )
+
+    def _quotes(self, describe: Callable[[Columns, int], dict[str, Any]], most: int) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            self._authorise(request, "quote")
+            names = list(dict.fromkeys(request.query.getall("i", [])))
+            if len(names) > most:
+                raise _bad_request(f"maximum {most} instruments are allowed")
+            rows = self._exchange.listing.row_by_name
+            names = [name for name in names if name in rows]
+            wanted = np.array([rows[name] for name in names], np.int64)
+            prints = self._exchange.prints(wanted, self._clock.now())
+            packets = self._exchange.packets(prints)
+            return success({name: describe(packets, i) for i, name in enumerate(names)})
+
+        return answer
+
+    def _authorise(self, request: web.Request, kind: str) -> None:
+        api_key, access_token = _credentials(request)
+        if not self._accounts.is_valid(api_key, access_token):
+            raise wrong_token()
+        self._budgets.spend(api_key, kind)
+
+
+def success(content: object) -> web.Response:
+    """Wrap an answer as Kite does."""
+    return web.json_response({"status": "success", "data": content})
+
+
+def failure(error: Refused) -> web.Response:
+    """Wrap an error as Kite does."""
+    body = {"status": "error", "message": str(error), "error_type": error.error_type}
+    return web.json_response(body, status=error.status)
+
+
+def _credentials(request: web.Request) -> tuple[str, str]:
+    scheme, _, both = request.headers.get("Authorization", "").partition(" ")
+    api_key, _, access_token = both.partition(":")
+    return (api_key, access_token) if scheme.lower() == "token" else ("", "")
+
+
+def _bad_request(message: str) -> Refused:
+    return Refused(400, "InputException", message)
+
+
+def _listed_token(text: str, exchange: Exchange) -> int:
+    if not text.isdecimal() or int(text) not in exchange.listing.row_by_token:
+        raise _bad_request("invalid token")
+    return int(text)
+
+
+def _interval(name: str) -> tuple[int, int]:
+    if name not in _INTERVALS:
+        raise _bad_request("invalid interval")
+    return _INTERVALS[name]
+
+
+def _instant(text: str) -> datetime:
+    for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d"):
+        try:
+            return to_ist(datetime.strptime(text, form))  # noqa: DTZ007
+        except ValueError:
+            continue
+    raise _bad_request("invalid from or to date: use yyyy-mm-dd hh:mm:ss")
+
+
+def _candle_rows(candles: Columns, with_interest: bool) -> list[tuple[object, ...]]:
+    local = (candles["time"] + _IST_SECONDS).astype("datetime64[s]")
+    stamps = [f"{stamp}+0530" for stamp in np.datetime_as_string(local)]
+    names = ["open", "high", "low", "close", "volume"]
+    if with_interest:
+        names.append("open_interest")
+    return list(zip(stamps, *(candles[name].tolist() for name in names), strict=True))
+
+
+_PROFILE: dict[str, object] = {
+    "user_id": "SIM001",
+    "user_type": "individual",
+    "email": "simulator@example.com",
+    "user_name": "Simulated User",
+    "user_shortname": "Simulated",
+    "broker": "ZERODHA",
+    "exchanges": ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX"],
+    "products": ["CNC", "NRML", "MIS"],
+    "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
+    "avatar_url": None,
+    "meta": {"demat_consent": "empty"},
+}

@@ -1,0 +1,284 @@
+"""The simulated broker: REST and WebSocket on one port, and the ways to run it."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from market_pipeline.errors import ConfigurationError, PortInUse
+from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar, trading_date
+from market_pipeline.simulator.accounts import Accounts, Budgets, Refused
+from market_pipeline.simulator.clock import RealClock, ReplayClock
+from market_pipeline.simulator.exchange import Exchange
+from market_pipeline.simulator.faults import Faults
+from market_pipeline.simulator.kite_rest import Handler, Rest, failure, success
+from market_pipeline.simulator.kite_ticker import Ticker
+from market_pipeline.simulator.listing import default_listing
+from market_pipeline.simulator.replay import ReplayTape, read_candles, replay_listing
+from market_pipeline.simulator.seeded import SeededTape
+
+logger = logging.getLogger(__name__)
+
+MOST_INSTRUMENTS = 100_000
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class SimulatorOptions:
+    """What to simulate, and where to answer."""
+
+    host: str = "127.0.0.1"
+    port: int = 7600  # 0 takes a free one
+    api_key: str = "simulator"
+    api_secret: str = "simulator"
+    seed: int = 1
+    instruments: int = 200
+    every_second: bool = False  # every instrument trades every second: a load test
+    replay: Path | None = None  # candles to replay instead of inventing trades
+    day: date | None = None  # replay this day; with `replay`, the file's first by default
+    speed: float = 1.0
+    start_when_subscribed: int | None = None
+    rate_limits: bool = True
+    always_open: bool = True
+
+
+class Simulator:
+    """One exchange and the broker in front of it."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.exchange, self.clock = build_exchange(options)
+        self.accounts = Accounts(options.api_key, options.api_secret)
+        self.ticker = Ticker(
+            self.exchange, self.clock, self.accounts, options.start_when_subscribed
+        )
+        self.faults = Faults(self.ticker, self.accounts)
+        self._rest = Rest(
+            self.exchange, self.clock, self.accounts, Budgets(enforced=options.rate_limits)
+        )
+        self._runner: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> str:
+        """Listen, start the clock's loop, and return the URL.
+
+        Raises:
+            PortInUse: another program listens on the port.
+        """
+        options = self.options
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, options.host, options.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortInUse(
+                f"port {options.port} on {options.host} is taken by another program: stop that "
+                "program or choose another port"
+            ) from error
+        self._tasks = [
+            asyncio.create_task(self.ticker.run()),
+            asyncio.create_task(self.ticker.heartbeats()),
+        ]
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; raises if the feed fails."""
+        stopped = asyncio.create_task(stop.wait())
+        feed = self._tasks[0]
+        await asyncio.wait({stopped, feed}, return_when=asyncio.FIRST_COMPLETED)
+        if feed.done():  # a replay that is over is still there to be asked; an error is not
+            feed.result()
+        await stopped
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("the feed had stopped", exc_info=outcome)
+        self.ticker.drop_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[self._answer_errors])
+        application.add_routes(
+            [
+                web.get("/", self._root),
+                web.get("/simulator/status", self._status),
+                web.post("/simulator/start", self._start_clock),
+                web.post("/simulator/faults/{name}", self._fault),
+                *self._rest.routes(),
+            ]
+        )
+        return application
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_rest = request.path != "/" and not request.path.startswith("/simulator/")
+        if self.faults.outage and is_rest:
+            page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+            return web.Response(status=502, text=page, content_type="text/html")
+        try:
+            return await handler(request)
+        except Refused as error:
+            return failure(error)
+        except web.HTTPNotFound:
+            return failure(Refused(404, "GeneralException", "Route not found"))
+
+    async def _root(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self.ticker.connect(request)
+        return success({"simulator": "/simulator/status"})
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self.ticker.status())
+
+    async def _start_clock(self, request: web.Request) -> web.StreamResponse:
+        self.clock.start()
+        return web.json_response(self.ticker.status())
+
+    async def _fault(self, request: web.Request) -> web.StreamResponse:
+        parameters = await request.json() if request.can_read_body else {}
+        try:
+            await self.faults.apply(request.match_info["name"], parameters)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(
+                400, "InputException", f"{error}; faults: {', '.join(self.faults.names)}"
+            ) from error
+        return success(True)
+
+
+def build_exchange(options: SimulatorOptions) -> tuple[Exchange, RealClock | ReplayClock]:
+    """Make the exchange and the clock that the options describe.
+
+    Raises:
+        ConfigurationError: the options or the file to replay are wrong.
+    """
+    _refuse_nonsense(options)
+    calendar = AlwaysOpen() if options.always_open else Calendar()
+    if options.replay is not None:
+        return _replayed_file(options, options.replay, calendar)
+    day = options.day or trading_date(datetime.now(EXCHANGE_TZ))
+    listing = default_listing(day, options.instruments)
+    tape = SeededTape(listing, options.seed, options.every_second)
+    exchange = Exchange(listing, tape, calendar)
+    if options.day is None:
+        return exchange, RealClock()
+    sessions = [calendar.session(venue, options.day) for venue in listing.venues]
+    edges = [(s.opens_at.timestamp(), s.closes_at.timestamp()) for s in sessions if s]
+    if not edges:
+        raise ConfigurationError(f"{options.day} is not a trading day: choose another day")
+    opens, closes = int(min(edges)[0]), int(max(edge[1] for edge in edges))
+    return exchange, ReplayClock(opens - 1, closes, options.speed)
+
+
+def _refuse_nonsense(options: SimulatorOptions) -> None:
+    if options.speed <= 0:
+        raise ConfigurationError(f"speed is {options.speed}: choose a number above 0")
+    if not 1 <= options.instruments <= MOST_INSTRUMENTS:
+        raise ConfigurationError(
+            f"instruments is {options.instruments}: choose 1 to {MOST_INSTRUMENTS:,}"
+        )
+
+
+def _replayed_file(
+    options: SimulatorOptions, path: Path, calendar: Calendar
+) -> tuple[Exchange, ReplayClock]:
+    candles = read_candles(path)
+    listing = replay_listing(candles)
+    tape = ReplayTape(candles, listing)
+    day = tape.days[0] if options.day is None else (options.day - _EPOCH).days
+    if day not in tape.days:
+        known = ", ".join(str(_EPOCH + timedelta(days=d)) for d in tape.days[:10])
+        raise ConfigurationError(f"{path} has no candles of {options.day}; it has {known}")
+    first, end = tape.span(day)
+    return (
+        Exchange(listing, tape, calendar),
+        ReplayClock(first * 60 - 1, end * 60, options.speed),
+    )
+
+
+def serve(options: SimulatorOptions, ready: Callable[[str], None] | None = None) -> None:
+    """Run the simulator until SIGINT or SIGTERM; `ready` is told the URL once it answers.
+
+    Raises:
+        PortInUse: another program listens on the port.
+        ConfigurationError: the options or the file to replay are wrong.
+    """
+    asyncio.run(_serve(options, ready))
+
+
+async def _serve(options: SimulatorOptions, ready: Callable[[str], None] | None) -> None:
+    stop = asyncio.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    simulator = Simulator(options)
+    url = await simulator.start()
+    logger.info("the simulated exchange answers at %s", url)
+    if ready is not None:
+        ready(url)
+    try:
+        await simulator.wait(stop)
+    finally:
+        await simulator.stop()
+
+
+class RunningSimulator:
+    """A simulator in a thread of its own, for tests."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.server = Simulator(options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulator")
+        self._thread.start()
+        try:
+            self.url: str = self._run(self.server.start())
+        except BaseException:
+            self._end()
+            raise
+        self.ws_url = self.url.replace("http", "ws", 1)
+
+    def fault(self, name: str, **parameters: Any) -> None:
+        """Run a fault and return when it has happened."""
+        self._run(self.server.faults.apply(name, parameters))
+
+    def stop(self) -> None:
+        """Close everything. May be called again."""
+        if self._thread.is_alive():
+            self._run(self.server.stop())
+            self._end()
+
+    def _run(self, action: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(action, self._loop).result(timeout=30)
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+@contextlib.contextmanager
+def running(options: SimulatorOptions) -> Iterator[RunningSimulator]:
+    """Run a simulator in a background thread."""
+    simulator = RunningSimulator(options)
+    try:
+        yield simulator
+    finally:
+        simulator.stop()

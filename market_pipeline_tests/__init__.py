@@ -1,0 +1,1 @@
+"""unit/ needs nothing running, integration/ a real database, acceptance/ the real processes."""

@@ -1,0 +1,304 @@
+"""How fast the tick path is, as ratios measured side by side: `make bench`.
+
+Each round runs every method once, in a shuffled order, on the same rows and an empty table; the
+medians of the rounds are compared. Machines are noisy: trust the ratios, not the rates.
+"""
+
+import argparse
+import random
+import statistics
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from market_pipeline.brokers import kite_wire
+from market_pipeline.market import TICK_COLUMNS, Columns, Mode, empty_packets
+from market_pipeline.storage import embedded, embedded_binaries, schema
+from market_pipeline.storage.ticks import TickStore, tick_encoder
+from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.observations import Arrivals, Observer
+from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
+from market_pipeline.streaming.writer import Writer
+
+INSTRUMENTS = 1_000
+PACKETS_PER_FRAME = 500
+_SESSION_OPEN = int(datetime(2026, 11, 20, 3, 45, tzinfo=UTC).timestamp())
+
+Rates = dict[str, list[float]]
+
+
+def tokens() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return (np.arange(INSTRUMENTS, dtype=np.int64) + 1000) << 8 | 1
+
+
+def frames(rows: int, seed: int = 1) -> list[tuple[int, bytes]]:
+    """Make full frames: every instrument once a second in random order, prices walking."""
+    random_numbers = np.random.default_rng(seed)
+    price = random_numbers.uniform(50, 5000, INSTRUMENTS).round(1)
+    volume = np.zeros(INSTRUMENTS, np.int64)
+    made = []
+    for second in range(rows // INSTRUMENTS):
+        stamp = _SESSION_OPEN + second
+        price = (price + random_numbers.integers(-2, 3, INSTRUMENTS) * 0.05).round(2)
+        quantity = random_numbers.integers(1, 500, INSTRUMENTS)
+        volume += quantity
+        packets = _packets(price, quantity, volume, stamp)
+        order = random_numbers.permutation(INSTRUMENTS)
+        for start in range(0, INSTRUMENTS, PACKETS_PER_FRAME):
+            chosen = order[start : start + PACKETS_PER_FRAME]
+            frame = kite_wire.encode({k: v[chosen] for k, v in packets.items()}, Mode.FULL)
+            made.append((stamp * 1_000_000_000 + 40_000_000 + start, frame))
+    return made
+
+
+def _packets(
+    price: np.ndarray[tuple[int], np.dtype[np.float64]],
+    quantity: np.ndarray[tuple[int], np.dtype[np.int64]],
+    volume: np.ndarray[tuple[int], np.dtype[np.int64]],
+    stamp: int,
+) -> Columns:
+    packets = empty_packets(INSTRUMENTS)
+    for name, column in packets.items():
+        column[:] = price if column.dtype.kind == "f" else 1
+        if name in ("last_trade_time", "exchange_time"):
+            column[:] = stamp
+    packets["token"], packets["day_volume"] = tokens(), volume.copy()
+    packets["last_quantity"] = quantity
+    return packets
+
+
+class BenchTokens:
+    """Stands for the catalogue: token n is instrument n >> 8."""
+
+    def on(self, day: date) -> pl.DataFrame:
+        return pl.DataFrame(
+            {"token": tokens(), "instrument_id": tokens() >> 8, "is_index": [False] * INSTRUMENTS}
+        )
+
+
+def decode_rates(rounds: int) -> Rates:
+    """Packets a second: our decoder against kiteconnect's, frames of 500 full packets."""
+    from kiteconnect import KiteTicker
+
+    ticker = KiteTicker("key", "token")
+    made = [frame for _, frame in frames(20 * INSTRUMENTS)]
+
+    def theirs() -> int:
+        for frame in made[:2]:
+            ticker._parse_binary(frame)
+        return 2 * PACKETS_PER_FRAME
+
+    def one_by_one() -> int:
+        for frame in made:
+            kite_wire.decode([frame])
+        return len(made) * PACKETS_PER_FRAME
+
+    def joined() -> int:
+        kite_wire.decode(made)
+        return len(made) * PACKETS_PER_FRAME
+
+    return _interleave(
+        {"kiteconnect": theirs, "ours, frame by frame": one_by_one, "ours, joined": joined}, rounds
+    )
+
+
+def write_rates(url: str, batch: int, rows: int, rounds: int) -> Rates:
+    """Rows a second: journal to committed, against psql \\copy of the same bytes, and executemany."""
+    made = frames(rows)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        files = _copy_files(made, batch, folder)
+        methods: dict[str, Callable[[], int]] = {
+            "psql COPY BINARY": lambda: _psql(url, files),
+            "journal to committed": lambda: _journal_to_committed(url, made, batch, folder),
+            "executemany": lambda: _executemany(url, made, batch),
+        }
+        return _interleave(methods, rounds, before=lambda: _empty(url))
+
+
+def _ticks(made: list[tuple[int, bytes]], batch: int) -> Iterator[Columns]:
+    observer, per_batch = Observer(), max(batch // PACKETS_PER_FRAME, 1)
+    for start in range(0, len(made), per_batch):
+        part = made[start : start + per_batch]
+        decoded = kite_wire.decode([frame for _, frame in part])
+        received = np.array([stamp for stamp, _ in part]) // 1000
+        count = len(decoded.frame)
+        yield observer.observe(
+            Arrivals(
+                packets=decoded.packets,
+                instrument_id=decoded.packets["token"] >> 8,
+                is_index=np.zeros(count, bool),
+                received_at=received[decoded.frame],
+                connection=np.zeros(count, np.int64),
+            )
+        )
+
+
+def _copy_files(made: list[tuple[int, bytes]], batch: int, folder: Path) -> list[Path]:
+    encoder, files = tick_encoder(), []
+    for number, ticks in enumerate(_ticks(made, batch)):
+        file = folder / f"{number}.bin"
+        file.write_bytes(encoder.encode(ticks))
+        files.append(file)
+    return files
+
+
+class _Timer:
+    """The part of a method that counts; see _interleave."""
+
+    seconds = 0.0
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    _Timer.seconds = time.perf_counter() - start
+
+
+def _psql(url: str, files: list[Path]) -> int:
+    program = embedded_binaries.find().folder / "psql"
+    command = [str(program), url, "-q", "-v", "ON_ERROR_STOP=1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+        assert psql.stdin is not None and psql.stdout is not None
+        _ask(psql, "\\echo ready\n")  # connected
+        with _timed():
+            copies = "".join(f"\\copy ticks from '{file}' (format binary)\n" for file in files)
+            _ask(psql, copies + "\\echo done\n")
+        psql.stdin.close()
+    return _count(url)
+
+
+def _ask(psql: subprocess.Popen[str], text: str) -> None:
+    assert psql.stdin is not None and psql.stdout is not None
+    psql.stdin.write(text)
+    psql.stdin.flush()
+    psql.stdout.readline()
+
+
+def _journal_to_committed(
+    url: str, made: list[tuple[int, bytes]], batch: int, folder: Path
+) -> int:
+    stream = f"bench-{time.time_ns()}"
+    with Journal(folder / stream, max_bytes=1 << 40) as journal:
+        for stamp, frame in made:
+            journal.append(RecordKind.FRAME, frame, stamp)
+        record = HEADER_BYTES + len(made[0][1])
+        store = TickStore(url, stream, "bench")
+        writer = Writer(
+            store,
+            journal.folder,
+            kite_wire.decode,
+            BenchTokens(),
+            batch_bytes=max(batch // PACKETS_PER_FRAME, 1) * record,
+        )
+        writer.open()
+        with _timed():
+            while writer.step():
+                pass
+        store.close()
+    return writer.progress.ticks
+
+
+def _executemany(url: str, made: list[tuple[int, bytes]], batch: int) -> int:
+    names = list(TICK_COLUMNS)
+    values = ", ".join(
+        "to_timestamp(%s / 1e6)" if name in ("time", "exchange_time", "received_at") else "%s"
+        for name in names
+    )
+    statement = f"INSERT INTO ticks ({', '.join(names)}) VALUES ({values})"  # noqa: S608
+    some = made[: max(2 * batch, 4_000) // PACKETS_PER_FRAME]
+    batches = [
+        list(zip(*(ticks[name].tolist() for name in names), strict=True))
+        for ticks in _ticks(some, batch)
+    ]
+    with psycopg.connect(url) as connection, _timed():
+        for rows in batches:
+            connection.cursor().executemany(statement, rows)
+            connection.commit()
+    return sum(map(len, batches))
+
+
+def _count(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM ticks").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _empty(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("TRUNCATE ticks")
+        connection.execute("SELECT ensure_tick_day(DATE '2026-11-20')")
+        connection.execute("CHECKPOINT")
+
+
+def _interleave(
+    methods: dict[str, Callable[[], int]], rounds: int, before: Callable[[], None] | None = None
+) -> Rates:
+    rates: Rates = {name: [] for name in methods}
+    shuffled = random.Random(1)
+    for _ in range(rounds):
+        for name in shuffled.sample(list(methods), len(methods)):
+            if before is not None:
+                before()
+            _Timer.seconds = 0.0
+            start = time.perf_counter()
+            done = methods[name]()
+            rates[name].append(done / (_Timer.seconds or time.perf_counter() - start))
+    return rates
+
+
+def show(console: Console, title: str, rates: Rates, against: dict[str, float | None]) -> None:
+    """Print medians, and the median ratio of each round to each method named in `against`."""
+    table = Table(title=title)
+    for heading in ("method", "rows/s", *(f"x {name} (target)" for name in against)):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for name, values in rates.items():
+        cells = [name, f"{statistics.median(values):,.0f}"]
+        for other, target in against.items():
+            ratio = statistics.median(
+                mine / theirs for mine, theirs in zip(values, rates[other], strict=True)
+            )
+            wanted = f" ({target:g})" if target and name not in against else ""
+            cells.append(f"{ratio:.2f}{wanted}")
+        table.add_row(*cells)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000, help="rows a run")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    console = Console()
+    frame_bytes = struct.calcsize(">H") + PACKETS_PER_FRAME * 186
+    show(
+        console,
+        f"Decoding frames of {PACKETS_PER_FRAME} full packets ({frame_bytes:,} bytes)",
+        decode_rates(options.rounds),
+        {"kiteconnect": 50.0},
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
+        home = Path(scratch)
+        home.chmod(0o755)  # PostgreSQL runs under another account when root benchmarks
+        with embedded.running(home) as url:
+            schema.prepare(url)
+            for batch, target in ((1_000, 0.6), (10_000, 0.9)):
+                rates = write_rates(url, batch, options.rows, options.rounds)
+                against = {"psql COPY BINARY": target, "executemany": 5.0}
+                show(console, f"Storing ticks, {batch:,} rows a batch", rates, against)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-SELECT pg_notify('ticks', json_build_object('stream', :stream::text, 'arrivals', :arrivals::bigint)::text)
