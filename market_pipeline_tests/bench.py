@@ -207,6 +207,7 @@ def _journal_to_committed(
         with _timed():
             while writer.step():
                 pass
+        writer.close()
         store.close()
     return writer.progress.ticks
 

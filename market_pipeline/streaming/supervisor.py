@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from threading import Event
@@ -26,9 +26,10 @@ from market_pipeline.storage.instruments import Catalogue, wanted_tokens
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming.heartbeat import Heartbeat, State, StreamReport
 from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.meaning import SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.sink import JournalSink
-from market_pipeline.streaming.writer import SESSION_CLOSED, Writer
+from market_pipeline.streaming.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs 
         with Journal(folder, int(settings.journal_max_gigabytes * 1e9)) as journal:
             catalogue = Catalogue(database, broker_name)
             writer = Writer(store, folder, broker.decode, catalogue)
-            live = _Stream(stream, broker, database, settings, journal, writer, heartbeat)
-            return live.run(run_id, stop, report, fenced)
+            with closing(writer):
+                live = _Stream(stream, broker, database, settings, journal, writer, heartbeat)
+                return live.run(run_id, stop, report, fenced)
     finally:
         store.close()
         heartbeat.close()

@@ -8,34 +8,24 @@ on when the process stopped, nor on how the journal was divided into batches.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
-import numpy as np
-import polars as pl
-
-from market_pipeline import sessions
 from market_pipeline.errors import DatabaseError, is_transient
 from market_pipeline.market import Decoded
-from market_pipeline.storage.ticks import Batch, Checkpoint, GapEvent, Rejected, TickStore
+from market_pipeline.storage.ticks import Batch, Checkpoint, Rejected, TickStore
 from market_pipeline.streaming import journal
-from market_pipeline.streaming.observations import Arrivals, Observer
-from market_pipeline.streaming.records import Damage, Record, RecordKind
+from market_pipeline.streaming.meaning import Interpreter, Memory, Tokens
+from market_pipeline.streaming.observations import Observer
+from market_pipeline.streaming.records import Damage, Record
 
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 8 * 1024 * 1024  # some 40,000 full packets
 _CHECKPOINT_SECONDS = 30.0
-SESSION_CLOSED = "session closed"
-"""The reason of a STOPPED record after which nothing is missed."""
-
-
-class Tokens(Protocol):
-    def on(self, day: date) -> pl.DataFrame:
-        """Return columns token (sorted), instrument_id and is_index, valid that day."""
 
 
 @dataclass
@@ -49,24 +39,16 @@ class Progress:
     lags_ms: list[float] = field(default_factory=list)
 
 
-@dataclass
-class _Memory:
-    """All that one record's meaning may depend on."""
+class _Prepared(NamedTuple):
+    """A stretch of the journal, what it means, and what is remembered after it."""
 
-    observer: Observer
-    connection: int = -1
-    last_received_at: int | None = None
-    is_stopped: bool = True
-    is_first_frame: bool = True
+    items: list[Record | Damage]
+    memory: Memory
+    batch: Batch
 
-    def copy(self) -> "_Memory":
-        return _Memory(
-            self.observer.copy(),
-            self.connection,
-            self.last_received_at,
-            self.is_stopped,
-            self.is_first_frame,
-        )
+    @property
+    def size(self) -> int:
+        return self.batch.end - self.batch.start
 
 
 class Writer:
@@ -81,10 +63,14 @@ class Writer:
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._store, self._folder = store, folder
-        self._decode, self._tokens = decode, tokens
+        self._interpreter = Interpreter(decode, tokens)
         self._batch_bytes = batch_bytes
-        self._memory = _Memory(Observer())
+        self._memory = Memory(Observer())
         self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
+        self._pending: _Prepared | None = None
+        # While the database works on one batch of a backlog the next is prepared.
+        self._ahead: Future[_Prepared] | None = None
+        self._helper = ThreadPoolExecutor(1, "decode-ahead")
         self.progress = Progress()
         self.checkpoint_position = 0
 
@@ -97,14 +83,18 @@ class Writer:
         found = self._store.open()
         observer = Observer()
         observer.load(found.checkpoint, found.checkpoint_arrivals)
-        self._memory = _Memory(observer, found.checkpoint_connection)
+        self._memory = Memory(observer, found.checkpoint_connection)
         position = found.checkpoint_position
         while position < found.position:
             wanted = min(self._batch_bytes, found.position - position)
-            items = [i for i in self._read(position, wanted) if i.end <= found.position]
+            items = [
+                item
+                for item in journal.read(self._folder, position, wanted)
+                if item.end <= found.position
+            ]
             if not items:
                 break
-            self._batch(position, items, self._memory)
+            self._interpreter.batch(position, items, self._memory)
             position = items[-1].end
         if found.last_received_at is not None:
             self._memory.last_received_at = int(found.last_received_at.timestamp() * 1e6) * 1000
@@ -114,9 +104,6 @@ class Writer:
         self.progress.position = found.position
         self.checkpoint_position = found.checkpoint_position
 
-    def _read(self, position: int, max_bytes: int) -> Iterator[Record | Damage]:
-        return journal.read(self._folder, position, max_bytes)
-
     def step(self) -> bool:
         """Store what the journal has, up to a batch; return whether there was anything.
 
@@ -124,49 +111,88 @@ class Writer:
             DatabaseUnavailable: nothing was stored; call again.
             StreamTakenOver: another process writes this stream now.
         """
-        items = list(self._read(self.progress.position, self._batch_bytes))
-        if not items:
+        self._pending = self._pending or self._prepared_ahead() or self._prepare_next()
+        prepared = self._pending
+        if not prepared.items:
+            self._pending = None
             return False
-        self._commit(items)
-        return True
-
-    def _commit(self, items: list[Record | Damage]) -> None:
-        memory = self._memory.copy()
-        start = self.progress.position
-        batch = self._batch(start, items, memory)
-        if time.monotonic() >= self._checkpoint_due:
-            batch.checkpoint = Checkpoint(
-                batch.end, batch.arrivals, memory.connection, memory.observer.dump()
-            )
+        if self._ahead is None and prepared.size > self._batch_bytes // 2:  # there is a backlog
+            self._ahead = self._helper.submit(self._prepare, prepared.batch.end, prepared.memory)
         try:
-            self._store.commit(batch)
+            self._commit(prepared)
         except DatabaseError as error:
             if is_transient(error):
                 raise
-            self._commit_around(items, start, error)
-            return
+            self._discard_ahead()
+            self._commit_around(prepared.items, error)
+        self._pending = None
+        return True
+
+    def _prepare(self, start: int, memory: Memory) -> _Prepared:
+        items = list(journal.read(self._folder, start, self._batch_bytes))
+        return self._prepared(items, start, memory)
+
+    def _prepared(self, items: list[Record | Damage], start: int, memory: Memory) -> _Prepared:
+        memory = memory.copy()
+        return _Prepared(items, memory, self._interpreter.batch(start, items, memory))
+
+    def _prepare_next(self) -> _Prepared:
+        return self._prepare(self.progress.position, self._memory)
+
+    def _prepared_ahead(self) -> _Prepared | None:
+        """Return what was prepared while the last batch was committed, if it is of any use."""
+        if self._ahead is None:
+            return None
+        ahead, self._ahead = self._ahead.result(), None
+        return ahead if ahead.items else None
+
+    def _discard_ahead(self) -> None:
+        if self._ahead is not None:
+            wait([self._ahead])
+            self._ahead = None
+
+    def close(self) -> None:
+        """Let go of the helper thread."""
+        self._discard_ahead()
+        self._helper.shutdown()
+
+    def _commit(self, prepared: _Prepared) -> None:
+        batch, memory = prepared.batch, prepared.memory
+        if batch.checkpoint is None and time.monotonic() >= self._checkpoint_due:
+            batch.checkpoint = Checkpoint(
+                batch.end, batch.arrivals, memory.connection, memory.observer.dump()
+            )
+        self._store.commit(batch)
         self._adopt(memory, batch)
 
-    def _commit_around(
-        self, items: list[Record | Damage], start: int, error: DatabaseError
-    ) -> None:
+    def _commit_around(self, items: list[Record | Damage], error: DatabaseError) -> None:
         """Find the record the database refuses by halving; store the rest, set that one aside."""
+        start = self.progress.position
         if len(items) > 1:
-            half = len(items) // 2
-            self._commit(items[:half])
-            self._commit(items[half:])
+            for half in (items[: len(items) // 2], items[len(items) // 2 :]):
+                memory = self._memory.copy()
+                part = _Prepared(
+                    half, memory, self._interpreter.batch(self.progress.position, half, memory)
+                )
+                try:
+                    self._commit(part)
+                except DatabaseError as refused:
+                    if is_transient(refused):
+                        self._pending = None  # what is stored by now is not to be stored again
+                        raise
+                    self._commit_around(half, refused)
             return
         log.error("record at %d refused by the database: %s", start, error)
         item = items[0]
         memory = self._memory.copy()
-        batch = self._batch(start, [], memory)
+        batch = self._interpreter.batch(start, [], memory)
         batch.end = item.end
         received_at = getattr(item, "received_at", 0)
         batch.rejected.append(Rejected(item.position, received_at, str(error), item.payload))
         self._store.commit(batch)
         self._adopt(memory, batch)
 
-    def _adopt(self, memory: _Memory, batch: Batch) -> None:
+    def _adopt(self, memory: Memory, batch: Batch) -> None:
         self._memory = memory
         progress = self.progress
         progress.position = batch.end
@@ -179,109 +205,3 @@ class Writer:
         if batch.checkpoint is not None:
             self.checkpoint_position = batch.checkpoint.position
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
-
-    def _batch(self, start: int, items: Sequence[Record | Damage], memory: _Memory) -> Batch:
-        """Work out what these items mean, carrying `memory` along."""
-        frames: list[Record] = []
-        connections: list[int] = []
-        gaps: list[GapEvent] = []
-        rejected: list[Rejected] = []
-        for item in items:
-            if isinstance(item, Damage):
-                at = memory.last_received_at or 0
-                rejected.append(Rejected(item.position, at, "damaged journal", item.payload))
-                gaps += [GapEvent(at, "damaged journal")]
-                memory.is_first_frame = True
-                continue
-            gaps += _gap_events(item, memory)
-            if item.kind is RecordKind.CONNECTED:
-                memory.connection = item.position
-            elif item.kind is RecordKind.FRAME:
-                frames.append(item)
-                connections.append(memory.connection)
-            memory.last_received_at = item.received_at
-        arrivals, faults = self._arrivals(frames, connections)
-        return Batch(
-            start=start,
-            end=items[-1].end if items else start,
-            ticks=memory.observer.observe(arrivals),
-            arrivals=memory.observer.arrivals,
-            last_received_at=memory.last_received_at,
-            is_stopped=memory.is_stopped,
-            gaps=gaps,
-            rejected=rejected + faults,
-        )
-
-    def _arrivals(
-        self, frames: list[Record], connections: list[int]
-    ) -> tuple[Arrivals, list[Rejected]]:
-        decoded = self._decode([frame.payload for frame in frames])
-        received_at = np.array([frame.received_at for frame in frames], np.int64) // 1000
-        tokens = decoded.packets["token"]
-        instrument_id = np.full(len(tokens), -1, np.int64)
-        is_index = np.zeros(len(tokens), bool)
-        packet_received = received_at[decoded.frame]
-        days = sessions.trading_dates(packet_received // 1_000_000)
-        for day in np.unique(days).tolist():
-            rows = days == day
-            known = self._tokens.on(date.fromordinal(_EPOCH_ORDINAL + day))
-            instrument_id[rows], is_index[rows] = _match(tokens[rows], known)
-        rejected = [
-            Rejected(frames[f.frame].position, frames[f.frame].received_at, f.reason, f.payload)
-            for f in decoded.faults
-        ]
-        unknown = instrument_id < 0
-        for index in np.unique(decoded.frame[unknown]).tolist():
-            strange = np.unique(tokens[unknown & (decoded.frame == index)]).tolist()
-            reason = f"unknown tokens {', '.join(map(str, strange[:5]))}"
-            frame = frames[index]
-            rejected.append(Rejected(frame.position, frame.received_at, reason, frame.payload))
-        arrivals = Arrivals(
-            packets=decoded.packets,
-            instrument_id=instrument_id,
-            is_index=is_index,
-            received_at=packet_received,
-            connection=np.array(connections, np.int64)[decoded.frame],
-        )
-        return (arrivals.taken(~unknown) if unknown.any() else arrivals), rejected
-
-
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-
-def _match(
-    tokens: np.ndarray[tuple[int], np.dtype[np.int64]], known: pl.DataFrame
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Return the instrument of each token, -1 where it is unknown, and whether it is an index."""
-    if known.is_empty():
-        return np.full(len(tokens), -1, np.int64), np.zeros(len(tokens), bool)
-    keys = known["token"].to_numpy()
-    slots = np.minimum(np.searchsorted(keys, tokens), len(keys) - 1)
-    found = keys[slots] == tokens
-    instrument_id = np.where(found, known["instrument_id"].to_numpy()[slots], -1)
-    return instrument_id, found & known["is_index"].to_numpy()[slots]
-
-
-def _gap_events(record: Record, memory: _Memory) -> list[GapEvent]:
-    """Say whether a record begins or ends a time in which packets may have been missed."""
-    events: list[GapEvent] = []
-    since = memory.last_received_at
-    match record.kind:
-        case RecordKind.STARTED:
-            if not memory.is_stopped and since is not None:
-                events.append(GapEvent(since, "the process ended without notice"))
-            memory.is_stopped = False
-        case RecordKind.DISCONNECTED:
-            cause = record.payload.decode(errors="replace")
-            events.append(GapEvent(since or record.received_at, cause))
-        case RecordKind.STOPPED:
-            memory.is_stopped = True
-            reason = record.payload.decode(errors="replace")
-            if reason != SESSION_CLOSED:
-                events.append(GapEvent(record.received_at, reason))
-        case RecordKind.CONNECTED:
-            memory.is_first_frame = True
-        case RecordKind.FRAME if memory.is_first_frame:
-            memory.is_first_frame = False
-            events.append(GapEvent(record.received_at, None))
-    return events
