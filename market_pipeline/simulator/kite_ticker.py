@@ -222,6 +222,11 @@ class Ticker:
         for connection in list(self.connections):
             connection.abort()
 
+    @property
+    def packets_sent(self) -> int:
+        """How many packets the open connections have been sent."""
+        return sum(connection.packets_sent for connection in self.connections)
+
     def status(self) -> dict[str, object]:
         """Describe the clock and the connections."""
         return {

@@ -1,0 +1,1 @@
+"""The commands of `market-pipeline`, grouped by what they work on."""
