@@ -11,80 +11,31 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
 from market_pipeline.brokers import kite_wire
-from market_pipeline.market import TICK_COLUMNS, Columns, Mode, empty_packets
+from market_pipeline.market import TICK_COLUMNS, Columns
 from market_pipeline.storage import embedded, embedded_binaries, schema
 from market_pipeline.storage.ticks import TickStore, tick_encoder
 from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
 from market_pipeline.streaming.writer import Writer
-
-INSTRUMENTS = 1_000
-PACKETS_PER_FRAME = 500
-_SESSION_OPEN = int(datetime(2026, 11, 20, 3, 45, tzinfo=UTC).timestamp())
+from market_pipeline_tests.bench_frames import (
+    INSTRUMENTS,
+    PACKETS_PER_FRAME,
+    BenchTokens,
+    frames,
+)
 
 Rates = dict[str, list[float]]
-
-
-def tokens() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return (np.arange(INSTRUMENTS, dtype=np.int64) + 1000) << 8 | 1
-
-
-def frames(rows: int, seed: int = 1) -> list[tuple[int, bytes]]:
-    """Make full frames: every instrument once a second in random order, prices walking."""
-    random_numbers = np.random.default_rng(seed)
-    price = random_numbers.uniform(50, 5000, INSTRUMENTS).round(1)
-    volume = np.zeros(INSTRUMENTS, np.int64)
-    made = []
-    for second in range(rows // INSTRUMENTS):
-        stamp = _SESSION_OPEN + second
-        price = (price + random_numbers.integers(-2, 3, INSTRUMENTS) * 0.05).round(2)
-        quantity = random_numbers.integers(1, 500, INSTRUMENTS)
-        volume += quantity
-        packets = _packets(price, quantity, volume, stamp)
-        order = random_numbers.permutation(INSTRUMENTS)
-        for start in range(0, INSTRUMENTS, PACKETS_PER_FRAME):
-            chosen = order[start : start + PACKETS_PER_FRAME]
-            frame = kite_wire.encode({k: v[chosen] for k, v in packets.items()}, Mode.FULL)
-            made.append((stamp * 1_000_000_000 + 40_000_000 + start, frame))
-    return made
-
-
-def _packets(
-    price: np.ndarray[tuple[int], np.dtype[np.float64]],
-    quantity: np.ndarray[tuple[int], np.dtype[np.int64]],
-    volume: np.ndarray[tuple[int], np.dtype[np.int64]],
-    stamp: int,
-) -> Columns:
-    packets = empty_packets(INSTRUMENTS)
-    for name, column in packets.items():
-        column[:] = price if column.dtype.kind == "f" else 1
-        if name in ("last_trade_time", "exchange_time"):
-            column[:] = stamp
-    packets["token"], packets["day_volume"] = tokens(), volume.copy()
-    packets["last_quantity"] = quantity
-    return packets
-
-
-class BenchTokens:
-    """Stands for the catalogue: token n is instrument n >> 8."""
-
-    def on(self, day: date) -> pl.DataFrame:
-        return pl.DataFrame(
-            {"token": tokens(), "instrument_id": tokens() >> 8, "is_index": [False] * INSTRUMENTS}
-        )
 
 
 def decode_rates(rounds: int) -> Rates:
@@ -114,7 +65,7 @@ def decode_rates(rounds: int) -> Rates:
 
 
 def write_rates(url: str, batch: int, rows: int, rounds: int) -> Rates:
-    """Rows a second: journal to committed, against psql \\copy of the same bytes, and executemany."""
+    """Rows a second: journal to committed, psql's copy of the same bytes, and executemany."""
     made = frames(rows)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -170,7 +121,9 @@ def _timed() -> Iterator[None]:
 def _psql(url: str, files: list[Path]) -> int:
     program = embedded_binaries.find().folder / "psql"
     command = [str(program), url, "-q", "-v", "ON_ERROR_STOP=1"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as psql:
         assert psql.stdin is not None and psql.stdout is not None
         _ask(psql, "\\echo ready\n")  # connected
         with _timed():
@@ -187,9 +140,7 @@ def _ask(psql: subprocess.Popen[str], text: str) -> None:
     psql.stdout.readline()
 
 
-def _journal_to_committed(
-    url: str, made: list[tuple[int, bytes]], batch: int, folder: Path
-) -> int:
+def _journal_to_committed(url: str, made: list[tuple[int, bytes]], batch: int, folder: Path) -> int:
     stream = f"bench-{time.time_ns()}"
     with Journal(folder / stream, max_bytes=1 << 40) as journal:
         for stamp, frame in made:
@@ -260,7 +211,7 @@ def _interleave(
     return rates
 
 
-def show(console: Console, title: str, rates: Rates, against: dict[str, float | None]) -> None:
+def show(console: Console, title: str, rates: Rates, against: Mapping[str, float | None]) -> None:
     """Print medians, and the median ratio of each round to each method named in `against`."""
     table = Table(title=title)
     for heading in ("method", "rows/s", *(f"x {name} (target)" for name in against)):

@@ -18,7 +18,7 @@ from market_pipeline.storage.database import Database
 
 @pytest.fixture(scope="session")
 def shared_home() -> Iterator[Path]:
-    """A folder that PostgreSQL's account can reach, which pytest's own are not when root runs it."""
+    """A folder that PostgreSQL's account can enter; those of pytest are closed to it."""
     home = Path(tempfile.mkdtemp(prefix="market_pipeline_", dir="/tmp"))
     home.chmod(0o755)
     yield home

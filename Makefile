@@ -1,0 +1,54 @@
+# Everything a newcomer or CI needs. `make` lists the targets; each builds .venv first if need be.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+.PHONY: help demo test lint format bench clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(INSTALLED) ## Run everything against a simulated exchange
+	$(BIN)/market-pipeline demo
+
+test: lint ## Check formatting, lint, types and behaviour: green or red
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Check formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## Measure throughput and lag on this machine
+	$(BIN)/python -m market_pipeline_tests.bench
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for candidate in $(CANDIDATES); do \
+		if "$$candidate" -c '$(SUPPORTED)' 2>/dev/null; then \
+			echo "Creating $(VENV) with $$candidate"; "$$candidate" -m venv $(VENV); exit 0; fi; \
+	done; \
+	echo "Python 3.11, 3.12 or 3.13 is needed; none of these is: $(CANDIDATES)." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
+
+# Installed again only when what is to be installed has changed.
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kite,dev]'
+	@touch $@

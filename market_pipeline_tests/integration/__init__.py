@@ -1,0 +1,1 @@
+"""Against a real PostgreSQL, a real Dagster instance and the simulated exchange."""

@@ -1,0 +1,103 @@
+"""Settings: what the environment may say, and what is answered when it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from market_pipeline import config
+from market_pipeline.config import BrokerName, Settings
+from market_pipeline.errors import ConfigurationError
+from market_pipeline.sessions import AlwaysOpen
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # no .env of the developer's
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def example_lines() -> dict[str, str]:
+    """Return the variables of .env.example, those in comments included."""
+    lines = (line.removeprefix("# ") for line in EXAMPLE.read_text("utf-8").splitlines())
+    pairs = (line.split("=", 1) for line in lines if "=" in line and line.split("=")[0].isupper())
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def test_nothing_has_to_be_set() -> None:
+    settings = config.load()
+    assert settings.broker is BrokerName.SIMULATOR
+    assert settings.database_url is None
+
+
+def test_empty_database_url_means_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert config.load().database_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("DATABASE_URL", "mysql://host/db", "postgresql://user"),
+        ("BROKER", "zerodha", "kite"),
+        ("LOG_LEVEL", "LOUD", "DEBUG"),
+        ("DAGSTER_PORT", "70000", "65535"),
+        ("FLUSH_INTERVAL_SECONDS", "0", "greater than 0"),
+    ],
+)
+def test_wrong_value_is_refused_with_the_variable_and_what_it_must_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        config.load()
+    assert named in str(caught.value)
+
+
+def test_password_is_not_shown_when_the_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://me:hunter2@host/db")
+    with pytest.raises(ConfigurationError) as caught:
+        config.load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@host/db")
+    monkeypatch.setenv("KITE_API_SECRET", "hunter2")
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "hunter2")
+    assert "hunter2" not in repr(config.load())
+
+
+def test_environment_overrides_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("DAGSTER_PORT=3001\nTICK_BUFFER_SIZE=7\n", "utf-8")
+    monkeypatch.setenv("DAGSTER_PORT", "3002")
+    settings = config.load()
+    assert (settings.dagster_port, settings.tick_buffer_size) == (3002, 7)
+
+
+def test_simulated_exchange_never_closes() -> None:
+    assert isinstance(config.load().calendar, AlwaysOpen)
+
+
+def test_missing_kite_credentials_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="KITE_API_KEY"):
+        config.load().kite_credentials()
+    monkeypatch.setenv("KITE_API_KEY", "key")
+    with pytest.raises(ConfigurationError, match="KITE_API_SECRET"):
+        config.load().kite_credentials()
+
+
+def test_example_explains_every_setting() -> None:
+    missing = {name.upper() for name in Settings.model_fields} - set(example_lines())
+    assert not missing
+
+
+def test_example_shows_the_defaults() -> None:
+    shown = example_lines()
+    for name, field in Settings.model_fields.items():
+        value = shown[name.upper()]
+        if field.default_factory is None and value:
+            default = field.default.value if name == "broker" else field.default
+            assert value == str(default), name
