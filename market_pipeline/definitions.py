@@ -1,0 +1,34 @@
+"""Everything that Dagster shows and runs. Loads without environment, database or broker."""
+
+import dagster as dg
+
+from market_pipeline.orchestration import candles, instruments, streams, ticks, upkeep
+from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
+
+defs = dg.Definitions(
+    assets=[instruments.instruments, ticks.ticks, *candles.CANDLES],
+    asset_checks=[
+        instruments.instrument_checks,
+        ticks.ticks_are_fresh,
+        ticks.tick_retention,
+        candles.rows_arrive,
+        candles.volumes_agree_with_ticks,
+        candles.ohlc_checks,
+        candles.aggregate_checks,
+    ],
+    jobs=[
+        instruments.instrument_sync,
+        ticks.tick_stream,
+        ticks.tick_checks,
+        candles.candle_job,
+        upkeep.partition_upkeep,
+    ],
+    schedules=[
+        instruments.sync_instruments,
+        ticks.check_ticks,
+        upkeep.partition_upkeep_schedule,
+    ],
+    sensors=[streams.tick_stream_sensor, candles.candles_sensor],
+    resources={"database": MarketDatabase(), "broker": MarketBroker()},
+    executor=dg.in_process_executor,  # the work is in the database, not worth a process a step
+)

@@ -1,0 +1,1 @@
+"""The only code that imports dagster, grouped by data set; an asset stands beside its checks."""

@@ -1,0 +1,99 @@
+"""The instrument master: fetched from the broker each trading morning, and whether it is sane."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from market_pipeline.errors import MarketPipelineError, is_transient
+from market_pipeline.orchestration.partitions import TIMEZONE
+from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
+from market_pipeline.sessions import trading_date
+from market_pipeline.storage import instruments as instrument_store
+
+_PLAUSIBLE_LOSS = 0.02
+"""Share of the instruments that may vanish on one day before they expire."""
+
+
+@dg.asset(
+    group_name="reference",
+    kinds={"python", "postgres"},
+    retry_policy=dg.RetryPolicy(max_retries=5, delay=30, backoff=dg.Backoff.EXPONENTIAL),
+)
+def instruments(
+    context: dg.AssetExecutionContext, database: MarketDatabase, broker: MarketBroker
+) -> dg.MaterializeResult[None]:
+    """Every contract the broker offers, as one row for ever; delisted ones keep theirs."""
+    today = trading_date(datetime.now(UTC))
+    try:
+        master = broker.open().instruments()
+        counts = instrument_store.sync(database.open(), broker.name, master, today)
+    except MarketPipelineError as error:
+        raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
+    context.log.info(f"{counts.total} instruments from {broker.name}")
+    return dg.MaterializeResult(
+        metadata={
+            "broker": broker.name,
+            "dagster/row_count": counts.total,
+            "added": counts.added,
+            "renamed": counts.renamed,
+            "changed": counts.changed,
+            "delisted": counts.delisted,
+        }
+    )
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec("instruments_are_known", asset=instruments),
+        dg.AssetCheckSpec("few_instruments_vanish", asset=instruments),
+        dg.AssetCheckSpec("subscriptions_are_listed", asset=instruments),
+    ]
+)
+def instrument_checks(
+    database: MarketDatabase, broker: MarketBroker
+) -> Iterator[dg.AssetCheckResult]:
+    """There are instruments, hardly one has vanished today, and all subscribed ones are listed."""
+    today = trading_date(datetime.now(UTC))
+    store = database.open()
+    counts = store.query("instrument_counts", broker=broker.name, today=today).row(0, named=True)
+    yield dg.AssetCheckResult(
+        check_name="instruments_are_known",
+        passed=counts["listed"] > 0,
+        metadata={"listed": counts["listed"]},
+    )
+    lost = counts["vanished"] / max(counts["listed"] + counts["vanished"], 1)
+    yield dg.AssetCheckResult(
+        check_name="few_instruments_vanish",
+        passed=lost <= _PLAUSIBLE_LOSS,
+        metadata={"vanished before expiry": counts["vanished"], "share": lost},
+    )
+    unlisted = store.query("unlisted_subscriptions", broker=broker.name)
+    yield dg.AssetCheckResult(
+        check_name="subscriptions_are_listed",
+        passed=unlisted.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="They receive no ticks: unsubscribe them, or correct their names.",
+        metadata={"count": unlisted.height, "symbols": unlisted["symbol"].head(50).to_list()},
+    )
+
+
+instrument_sync = dg.define_asset_job(
+    "instrument_sync", selection=dg.AssetSelection.assets(instruments), tags=BATCH_TAGS
+)
+
+
+@dg.schedule(
+    job=instrument_sync,
+    cron_schedule="30 8 * * *",
+    execution_timezone=TIMEZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def sync_instruments(
+    context: dg.ScheduleEvaluationContext, broker: MarketBroker
+) -> dg.RunRequest | dg.SkipReason:
+    """Sync before the first exchange opens; Kite publishes its master at about 08:00."""
+    day = trading_date(context.scheduled_execution_time)
+    if not broker.settings.calendar.is_trading_day(day):
+        return dg.SkipReason(f"{day} is not a trading day")
+    return dg.RunRequest(run_key=f"instruments/{day}")

@@ -1,0 +1,50 @@
+"""How Dagster's code reaches the market database and the broker; nothing is opened at load time."""
+
+import dagster as dg
+
+from market_pipeline import brokers, config
+from market_pipeline.brokers.base import Broker
+from market_pipeline.storage import embedded
+from market_pipeline.storage.database import Database
+
+BATCH_TAGS = {"dagster/max_runtime": "900"}
+"""Of every job but the streams: a run whose process died with the database would stay for ever."""
+
+
+class MarketDatabase(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The market database: at `url`, or where the settings say it is."""
+
+    url: str | None = None
+
+    def open(self) -> Database:
+        """Return the database. Asked afresh each time: the embedded server's port may change.
+
+        Raises:
+            EmbeddedServerError: no URL is set and the embedded server is not running.
+        """
+        if self.url is not None:
+            return Database(self.url)
+        settings = config.settings()
+        if settings.database_url is not None:
+            return Database(settings.database_url.get_secret_value())
+        return Database(embedded.url(settings.market_pipeline_home))
+
+
+class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The broker that the settings name, and the settings themselves."""
+
+    def open(self) -> Broker:
+        """Return the broker.
+
+        Raises:
+            ConfigurationError: a setting that it needs is missing.
+        """
+        return brokers.open_broker(self.settings)
+
+    @property
+    def settings(self) -> config.Settings:
+        return config.settings()
+
+    @property
+    def name(self) -> str:
+        return self.settings.broker.value

@@ -1,0 +1,146 @@
+"""Keeps one streaming run alive for each stream that is wanted while its exchanges are open."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from market_pipeline.orchestration.plan import End, Phase, Start, StreamRun, plan
+from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
+from market_pipeline.orchestration.ticks import (
+    SESSION_TAG,
+    STREAM_TAG,
+    StreamConfig,
+    desired_streams,
+    tick_stream,
+)
+from market_pipeline.sessions import Calendar, trading_date
+
+_MARGIN = timedelta(minutes=15)  # as in the supervisor, which ends the stream by it
+_LAST_START = timedelta(minutes=1)  # before the margin ends: no run for its last moments
+_REMEMBERED_RUNS = 20  # of each stream; more than there are different delays
+
+_PHASES = {
+    dg.DagsterRunStatus.QUEUED: Phase.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED: Phase.STARTING,
+    dg.DagsterRunStatus.STARTING: Phase.STARTING,
+    dg.DagsterRunStatus.STARTED: Phase.RUNNING,
+    dg.DagsterRunStatus.CANCELING: Phase.STOPPING,
+}
+"""Every other status is of a run that has ended."""
+
+
+@dg.sensor(
+    job=tick_stream,
+    minimum_interval_seconds=4,  # the daemon looks every 5 s; 5 would mean 5 or 10
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def tick_stream_sensor(
+    context: dg.SensorEvaluationContext, database: MarketDatabase, broker: MarketBroker
+) -> dg.SensorResult:
+    """Start streams that are wanted and do not run; end runs that are dead, double or unwanted."""
+    store = database.open()
+    now = datetime.now(UTC)
+    wanted = [
+        stream
+        for stream, exchanges in desired_streams(store, broker).items()
+        if any(_may_start(broker.settings.calendar, exchange, now) for exchange in exchanges)
+    ]
+    ages = {row["run_id"]: row["heartbeat_age"] for row in store.query("stream_ages").to_dicts()}
+    runs = _runs(context.instance, wanted, ages, now.timestamp())
+    decided = plan(wanted, runs, _noticed(context.cursor), now.timestamp())
+    for end in decided.end:
+        _end(context, end)
+    return dg.SensorResult(
+        run_requests=[_request(start, trading_date(now).isoformat()) for start in decided.start],
+        skip_reason=None if decided.start else _state(wanted, decided.waiting),
+        cursor=json.dumps(decided.noticed),
+    )
+
+
+def _may_start(calendar: Calendar, exchange: str, now: datetime) -> bool:
+    return calendar.is_open(exchange, now, _MARGIN) and calendar.is_open(
+        exchange, now + _LAST_START, _MARGIN
+    )
+
+
+def _noticed(cursor: str | None) -> dict[str, float]:
+    return dict(json.loads(cursor)) if cursor else {}
+
+
+def _state(wanted: list[str], waiting: Any) -> str:
+    delays = ", ".join(
+        f"{stream} starts again in {delay:.0f} s" for stream, delay in waiting.items()
+    )
+    return f"{len(wanted)} wanted" + (f"; {delays}" if delays else "")
+
+
+def _request(start: Start, session: str) -> dg.RunRequest:
+    """Dagster never runs a key twice, whatever became of it: hence the predecessor in it."""
+    return dg.RunRequest(
+        run_key=f"{start.stream}/{session}/after {start.after}",
+        run_config=dg.RunConfig(ops={"stream_ticks": StreamConfig(stream=start.stream)}),
+        tags={STREAM_TAG: start.stream, SESSION_TAG: session},
+    )
+
+
+def _end(context: dg.SensorEvaluationContext, end: End) -> None:
+    context.log.warning(f"ending run {end.run_id}: {end.reason}")
+    run = context.instance.get_run_by_id(end.run_id)
+    if run is None or run.is_finished:
+        return
+    if end.worker_is_gone:
+        # Should it live after all, it finds its run ended, and its lease keeps the next one out.
+        context.instance.report_run_failed(
+            run, message=f"The streaming worker is gone: {end.reason}"
+        )
+        return
+    try:
+        context.instance.run_coordinator.cancel_run(end.run_id)
+    except dg.DagsterError as error:
+        # The run is CANCELING by now; run monitoring ends it, and the worker sees that.
+        context.log.warning(f"run {end.run_id} cannot be reached: {error}")
+
+
+def _runs(
+    instance: dg.DagsterInstance, wanted: list[str], ages: dict[str, float], now: float
+) -> Iterator[StreamRun]:
+    """Yield all runs that live and the newest of each wanted stream."""
+    filters = [dg.RunsFilter(job_name=tick_stream.name, statuses=list(_PHASES))]
+    filters += [
+        dg.RunsFilter(job_name=tick_stream.name, tags={STREAM_TAG: stream}) for stream in wanted
+    ]
+    records = {
+        record.dagster_run.run_id: record
+        for each in filters
+        for record in instance.get_run_records(each, limit=_REMEMBERED_RUNS * max(len(wanted), 1))
+    }
+    for record in records.values():
+        yield _stream_run(record, ages, now)
+
+
+def _stream_run(record: dg.RunRecord, ages: dict[str, float], now: float) -> StreamRun:
+    run = record.dagster_run
+    phase = _PHASES.get(run.status, Phase.ENDED)
+    ended_at = record.end_time or record.update_timestamp.timestamp()
+    lasted_until = ended_at if phase is Phase.ENDED else now
+    return StreamRun(
+        run_id=run.run_id,
+        stream=run.tags.get(STREAM_TAG) or _configured_stream(run),
+        phase=phase,
+        created_at=record.create_timestamp.timestamp(),
+        ended_at=ended_at if phase is Phase.ENDED else None,
+        lived=lasted_until - record.start_time if record.start_time else 0.0,
+        heartbeat_age=ages.get(run.run_id),
+    )
+
+
+def _configured_stream(run: dg.DagsterRun) -> str:
+    """Return the stream of a run that a person launched, without our tags."""
+    config: Any = run.run_config  # as it was typed
+    try:
+        return str(config["ops"]["stream_ticks"]["config"]["stream"])
+    except (KeyError, TypeError):
+        return ""

@@ -1,0 +1,134 @@
+"""Days of ticks come and go without losing a candle, and checks find what is not as promised."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from market_pipeline.orchestration import instruments, ticks, upkeep
+from market_pipeline.orchestration.partitions import bounds
+from market_pipeline.sessions import trading_date
+from market_pipeline.storage import candles as candle_store
+from market_pipeline.storage.database import Database
+from market_pipeline_tests import dagster_cases as cases
+from market_pipeline_tests.dagster_cases import instance as instance
+from market_pipeline_tests.dagster_cases import store as store
+
+
+def test_a_wanted_stream_that_never_ran_is_not_fresh(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    checked = cases.evaluate_checks(instance, store, ticks.ticks_are_fresh)
+    assert checked == {"ticks_are_fresh": False}
+
+
+def test_a_stream_that_lives_and_receives_is_fresh(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    cases.store_ticks(store, cases.DAY, minutes=1)
+    cases.run_sql(
+        store,
+        "INSERT INTO streams (stream, broker, run_id, state, started_at, heartbeat_at)"
+        " VALUES ('simulator-0', 'simulator', '', 'streaming', now(), now())",
+    )
+    checked = cases.evaluate_checks(instance, store, ticks.ticks_are_fresh)
+    assert checked == {"ticks_are_fresh": True}
+
+
+def test_ticks_need_not_be_fresh_while_the_exchange_is_closed(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    checked = cases.evaluate_checks(instance, store, ticks.ticks_are_fresh, cases.ClosedExchange())
+    assert checked == {"ticks_are_fresh": True}
+
+
+def test_a_subscription_that_no_token_stands_for_is_found(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    cases.run_sql(store, "UPDATE broker_instruments SET valid_to = current_date WHERE token = 1")
+    checked = cases.evaluate_checks(instance, store, instruments.instrument_checks)
+    assert checked == {
+        "instruments_are_known": True,
+        "few_instruments_vanish": True,
+        "subscriptions_are_listed": False,
+    }
+
+
+def test_instruments_that_vanish_before_they_expire_are_found(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    today = trading_date(datetime.now(UTC))
+    cases.run_sql(
+        store,
+        "UPDATE instruments SET delisted_on = %(today)s WHERE instrument_id = 1",
+        today=today,
+    )
+    assert not cases.evaluate_checks(instance, store, instruments.instrument_checks)[
+        "few_instruments_vanish"
+    ]
+
+
+def upkeep_run(instance: dg.DagsterInstance, store: Database) -> dg.ExecuteInProcessResult:
+    return upkeep.partition_upkeep.execute_in_process(
+        instance=instance, resources=cases.resources(store)
+    )
+
+
+def tick_days(store: Database) -> list[date]:
+    days: list[date] = store.query("expired_tick_days", before=date(9999, 1, 1))["day"].to_list()
+    return days
+
+
+def test_upkeep_creates_the_next_days(instance: dg.DagsterInstance, store: Database) -> None:
+    upkeep_run(instance, store)
+    today = trading_date(datetime.now(UTC))
+    assert tick_days(store) == [today + timedelta(days=n) for n in range(4)]
+
+
+def test_upkeep_drops_old_days_and_keeps_their_candles(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    cases.store_ticks(store, cases.DAY)
+    assert upkeep_run(instance, store).success
+    assert cases.DAY not in tick_days(store)
+    start, end = bounds(cases.DAY)
+    kept = store.query("candles_of_day", name="candles_1m", starts_at=start, ends_at=end)
+    assert kept["candles"].to_list() == [60]
+
+
+def test_days_within_retention_stay(instance: dg.DagsterInstance, store: Database) -> None:
+    day = trading_date(datetime.now(UTC)) - timedelta(days=7)
+    cases.store_ticks(store, day, minutes=1)
+    upkeep_run(instance, store)
+    assert day in tick_days(store)
+
+
+def test_a_day_with_a_tick_that_no_candle_knows_is_not_dropped(store: Database) -> None:
+    cases.store_ticks(store, cases.DAY)
+    end = bounds(cases.DAY)[1]
+    candle_store.refresh(store, at_least=end)
+    cases.run_sql(
+        store,
+        "INSERT INTO candle_invalidations"
+        " SELECT instrument_id, min(time) FROM ticks GROUP BY instrument_id",
+    )
+    assert not upkeep._drop_if_stored(store, cases.DAY, end)
+    assert tick_days(store) == [cases.DAY]
+
+
+def test_a_day_that_is_not_yet_in_the_candles_is_not_dropped(store: Database) -> None:
+    cases.store_ticks(store, cases.DAY)
+    assert not upkeep._drop_if_stored(store, cases.DAY, bounds(cases.DAY)[1])
+
+
+def test_candles_of_dropped_days_still_pass_their_checks(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    cases.store_ticks(store, cases.DAY)
+    upkeep_run(instance, store)
+    assert not cases.failed_checks(cases.look_at_candles(instance, store))
+
+
+def test_days_that_stay_too_long_are_found(instance: dg.DagsterInstance, store: Database) -> None:
+    assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": True}
+    cases.store_ticks(store, cases.DAY, minutes=1)
+    assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": False}
