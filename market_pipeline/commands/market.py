@@ -1,0 +1,126 @@
+"""Commands about brokers and instruments: log in, synchronise, subscribe, stream."""
+
+import signal
+import threading
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+import typer
+
+from market_pipeline import brokers
+from market_pipeline.brokers.kite import Kite
+from market_pipeline.commands.connected import configured, market_database
+from market_pipeline.config import BrokerName
+from market_pipeline.errors import ConfigurationError
+from market_pipeline.market import Mode
+from market_pipeline.sessions import trading_date
+from market_pipeline.storage import instruments
+from market_pipeline.streaming import supervisor
+
+login_app = typer.Typer(no_args_is_help=True, help="Get an access token from a broker.")
+instruments_app = typer.Typer(no_args_is_help=True, help="Look after the instrument master.")
+
+Names = Annotated[
+    list[str], typer.Argument(help="EXCHANGE:SYMBOL, a symbol, or the broker's token.")
+]
+
+
+@login_app.command("kite")
+def login_kite(
+    answer: Annotated[
+        str | None,
+        typer.Argument(help="The request token, or the whole address you were redirected to."),
+    ] = None,
+) -> None:
+    """Log in to Kite for today and keep the access token, readable by you only.
+
+    Kite's tokens end at 06:00 the next morning. A pipeline that is running picks the new one up
+    by itself.
+    """
+    settings = configured()
+    api_key, secret = settings.kite_credentials()
+    kite = Kite(api_key, lambda: None)
+    if answer is None:
+        typer.echo(
+            f"Open this address, log in, and copy where you end up:\n\n  {kite.login_url()}\n"
+        )
+        answer = typer.prompt("request token or address", hide_input=True)
+    token = kite.exchange_request_token(request_token(answer), secret)
+    brokers.token_store(settings).save(BrokerName.KITE, token, datetime.now(UTC))
+    typer.echo("Logged in to Kite until 06:00 IST.")
+
+
+def request_token(answer: str) -> str:
+    """Find the request token in what the user has pasted.
+
+    Raises:
+        ConfigurationError: it is an address without one.
+    """
+    answer = answer.strip()
+    if "://" not in answer and "request_token=" not in answer:
+        return answer
+    found = parse_qs(urlsplit(answer).query).get("request_token")
+    if not found:
+        raise ConfigurationError(
+            "That address has no request_token: log in again and copy it whole"
+        )
+    return found[0]
+
+
+@instruments_app.command("sync")
+def sync() -> None:
+    """Bring the instruments in line with the broker's master of today."""
+    settings = configured()
+    with market_database(settings) as database:
+        master = brokers.open_broker(settings).instruments()
+        today = trading_date(datetime.now(UTC))
+        counts = instruments.sync(database, settings.broker.value, master, today)
+    typer.echo("  ".join(f"{name}={count}" for name, count in counts._asdict().items()))
+
+
+def subscribe(
+    names: Names,
+    mode: Annotated[Mode, typer.Option(help="How much each packet carries.")] = Mode.FULL,
+) -> None:
+    """Subscribe instruments: a running pipeline streams them within seconds."""
+    settings = configured()
+    with market_database(settings) as database:
+        for symbol in instruments.subscribe(database, settings.broker.value, names, mode):
+            typer.echo(f"{symbol} {mode.value}")
+
+
+def unsubscribe(names: Names) -> None:
+    """Unsubscribe instruments; what was stored of them stays."""
+    settings = configured()
+    with market_database(settings) as database:
+        for symbol in instruments.unsubscribe(database, settings.broker.value, names):
+            typer.echo(symbol)
+
+
+def stream(
+    name: Annotated[str, typer.Argument(metavar="STREAM", help="As in simulator-0 or kite-0.")],
+) -> None:
+    """Run one stream in the foreground, without Dagster, until Ctrl-C or SIGTERM."""
+    settings = configured()
+    stop = threading.Event()
+
+    def ask_to_stop() -> None:
+        # In a thread, because a handler that sets an event can meet it half-way through a wait.
+        threading.Thread(target=stop.set).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ask_to_stop())
+    with market_database(settings) as database:
+        reason = supervisor.run_stream(
+            name,
+            f"cli-{uuid.uuid4().hex[:12]}",
+            brokers.open_broker(settings),
+            database,
+            settings,
+            stop,
+            lambda report: typer.echo(f"ticks={report.ticks} lag_ms={report.lag_ms}"),
+            lambda: False,
+        )
+    typer.echo(f"{name}: {reason}")

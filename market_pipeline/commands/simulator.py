@@ -1,0 +1,57 @@
+"""The command that runs the simulated exchange by itself."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from market_pipeline.commands.connected import configured
+from market_pipeline.simulator import kite_server
+from market_pipeline.simulator.kite_server import SimulatorOptions
+
+
+def simulator(  # noqa: PLR0913 - each is an option of the command line
+    host: Annotated[str, typer.Option(help="The address to answer at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7600,
+    api_key: Annotated[str, typer.Option(help="The only API key that is accepted.")] = "simulator",
+    api_secret: Annotated[str, typer.Option(help="Its secret.")] = "simulator",
+    seed: Annotated[int, typer.Option(help="The same seed trades the same.")] = 1,
+    instruments: Annotated[int, typer.Option(min=1, help="How many are listed.")] = 200,
+    every_second: Annotated[
+        bool, typer.Option("--every-second", help="Every instrument trades every second.")
+    ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Replay the candles of this file."),
+    ] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Which day to replay.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="2 replays twice as fast.")] = 1.0,
+    start_when_subscribed: Annotated[
+        int | None, typer.Option(help="Hold a replay until so many instruments are subscribed.")
+    ] = None,
+    rate_limits: Annotated[bool, typer.Option(help="Refuse too many requests, as Kite.")] = True,
+    always_open: Annotated[
+        bool, typer.Option("--always-open/--exchange-hours", help="When there is trading.")
+    ] = True,
+) -> None:
+    """Run a simulated exchange that speaks Kite's protocol."""
+    configured()
+    options = SimulatorOptions(
+        host=host,
+        port=port,
+        api_key=api_key,
+        api_secret=api_secret,
+        seed=seed,
+        instruments=instruments,
+        every_second=every_second,
+        replay=replay,
+        day=day.date() if day else None,
+        speed=speed,
+        start_when_subscribed=start_when_subscribed,
+        rate_limits=rate_limits,
+        always_open=always_open,
+    )
+    kite_server.serve(options, lambda url: typer.echo(f"listening on {url}"))

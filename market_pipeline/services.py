@@ -1,0 +1,180 @@
+"""Which programs make up the stack: their command lines, addresses and how to tell they serve."""
+
+import json
+import random
+import shutil
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import httpx
+
+from market_pipeline.config import Settings
+from market_pipeline.errors import ConfigurationError, PortInUse
+from market_pipeline.processes import Service
+from market_pipeline.storage import embedded
+from market_pipeline.storage.database import Database
+
+HOST = "127.0.0.1"
+SIMULATOR = "simulator"
+CODE_SERVER = "dagster-code"
+DAEMON = "dagster-daemon"
+WEBSERVER = "dagster-webserver"
+
+_LOCATION = "market_pipeline"
+_DEFINITIONS = "market_pipeline.definitions"
+_PROBE_SECONDS = 2.0
+# Below the ports that systems hand out for outgoing connections; see embedded_connection.
+_OTHER_PORTS = range(20_000, 32_768)
+
+
+def simulator(url: str) -> Service:
+    """Describe the simulated exchange at an address of this machine."""
+    address = urlsplit(url)
+    command = (
+        *(sys.executable, "-m", "market_pipeline", "simulator", "--always-open"),
+        *("--host", address.hostname or HOST, "--port", str(port_of(url))),
+    )
+    return Service(SIMULATOR, command, lambda: _answers(f"{url}/simulator/status"))
+
+
+def dagster(home: Path, ui_port: int, code_port: int) -> list[Service]:
+    """Describe Dagster: the code server, the daemon and the web server with the UI."""
+    workspace = home / "run" / "workspace.yaml"
+    server = {"host": HOST, "port": code_port, "location_name": _LOCATION}
+    # JSON is YAML.
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}), "utf-8")
+    where = ("-h", HOST, "-p")
+    code = (executable("dagster"), "api", "grpc", "-m", _DEFINITIONS, *where, str(code_port))
+    daemon = (executable("dagster-daemon"), "run", "-w", str(workspace))
+    ui = (executable("dagster-webserver"), "-w", str(workspace), *where, str(ui_port))
+    return [
+        Service(CODE_SERVER, code, lambda: _listens(HOST, code_port)),
+        Service(DAEMON, daemon, lambda: True),
+        Service(WEBSERVER, ui, lambda: _answers(f"http://{HOST}:{ui_port}/server_info")),
+    ]
+
+
+def executable(name: str) -> str:
+    """Return a program of the environment that we run in, activated or not.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        raise ConfigurationError(
+            f"The program {name} is not installed beside {sys.executable}: install market-pipeline "
+            "again"
+        )
+    return found
+
+
+def dagster_home(home: Path) -> Path:
+    return home / "dagster"
+
+
+def prepare_dagster_home(home: Path) -> None:
+    """Write the instance configuration of this version into DAGSTER_HOME.
+
+    Raises:
+        ConfigurationError: it is neither in the package nor beside it.
+    """
+    package = Path(__file__).parent
+    for shipped in (package / "dagster.yaml", package.parent / "dagster.yaml"):
+        if shipped.is_file():
+            dagster_home(home).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(shipped, dagster_home(home) / "dagster.yaml")
+            return
+    raise ConfigurationError(f"dagster.yaml is missing in and beside {package}")
+
+
+def dagster_url(settings: Settings, chosen: str | None) -> str:
+    """Return where Dagster keeps its runs and events, password included.
+
+    That is the address the user has chosen, or the database `dagster` of the embedded server, or
+    the schema `dagster` of the configured database.
+    """
+    if chosen:
+        return _for_psycopg2(chosen)
+    if settings.database_url is None:
+        return _for_psycopg2(embedded.url(settings.market_pipeline_home, "dagster"))
+    url = settings.database_url.get_secret_value()
+    Database(url).execute("create_dagster_schema")
+    return _for_psycopg2(in_schema(url, "dagster"))
+
+
+def in_schema(url: str, schema: str) -> str:
+    """Return a database's URL with which unqualified names mean those of a schema."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query))
+    chosen = f"{parameters.get('options', '')} -csearch_path={schema}".strip()
+    query = urlencode(parameters | {"options": chosen}, quote_via=quote)
+    return parts._replace(query=query).geturl()
+
+
+def _for_psycopg2(url: str) -> str:
+    # To SQLAlchemy 2.1 a plain postgresql:// means psycopg 3, with which dagster-postgres does
+    # not recognise that another process has just created a table.
+    scheme, rest = url.split("://", 1)
+    return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
+
+
+def port_of(url: str) -> int:
+    """Return the port of an http or https address."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def is_taken(port: int, host: str = HOST) -> bool:
+    """Tell whether another program listens on a port."""
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def free_port(wanted: int | None = None) -> int:
+    """Return the wanted port if it is free, else another that is.
+
+    Raises:
+        PortInUse: none was found.
+    """
+    others = random.sample(_OTHER_PORTS, 100)
+    for port in [*([wanted] if wanted else []), *others]:
+        if not is_taken(port):
+            return port
+    raise PortInUse("No free port was found between 20000 and 32767")
+
+
+def require_free(port: int, purpose: str, remedy: str) -> None:
+    """Check a port that may not be replaced by another.
+
+    Raises:
+        PortInUse: names the port, what it is for and what to do.
+    """
+    if is_taken(port):
+        raise PortInUse(f"Port {port} of {purpose} is taken by another program: {remedy}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=_PROBE_SECONDS, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
