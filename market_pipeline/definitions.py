@@ -28,7 +28,11 @@ defs = dg.Definitions(
         ticks.check_ticks,
         upkeep.partition_upkeep_schedule,
     ],
-    sensors=[streams.tick_stream_sensor, candles.candles_sensor],
+    sensors=[
+        instruments.missed_sync_sensor,
+        streams.tick_stream_sensor,
+        candles.candles_sensor,
+    ],
     resources={"database": MarketDatabase(), "broker": MarketBroker()},
     executor=dg.in_process_executor,  # the work is in the database, not worth a process a step
 )

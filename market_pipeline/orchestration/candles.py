@@ -9,7 +9,7 @@ import dagster as dg
 
 from market_pipeline.orchestration.partitions import bounds, trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketDatabase
-from market_pipeline.orchestration.ticks import ticks
+from market_pipeline.orchestration.ticks import ticks, ticks_are_fresh
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
@@ -176,7 +176,7 @@ def _one(store: Database, query: str, day: date, **values: Any) -> dict[str, Any
 
 candle_job = dg.define_asset_job(
     "candles",
-    selection=dg.AssetSelection.assets(*CANDLES),
+    selection=dg.AssetSelection.assets(*CANDLES) | dg.AssetSelection.checks(ticks_are_fresh),
     description="Store and check the candles of one trading day.",
     tags=BATCH_TAGS,
 )

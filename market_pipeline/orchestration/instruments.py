@@ -1,18 +1,21 @@
 """The instrument master: fetched from the broker each trading morning, and whether it is sane."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 import dagster as dg
 
 from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
-from market_pipeline.sessions import trading_date
+from market_pipeline.sessions import EXCHANGE_TZ, trading_date
 from market_pipeline.storage import instruments as instrument_store
 
 _PLAUSIBLE_LOSS = 0.02
 """Share of the instruments that may vanish on one day before they expire."""
+
+_DUE = time(8, 30, tzinfo=EXCHANGE_TZ)
+_GRACE = timedelta(minutes=15)
 
 
 @dg.asset(
@@ -85,7 +88,7 @@ instrument_sync = dg.define_asset_job(
 
 @dg.schedule(
     job=instrument_sync,
-    cron_schedule="30 8 * * *",
+    cron_schedule=f"{_DUE.minute} {_DUE.hour} * * *",
     execution_timezone=TIMEZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
@@ -97,3 +100,30 @@ def sync_instruments(
     if not broker.settings.calendar.is_trading_day(day):
         return dg.SkipReason(f"{day} is not a trading day")
     return dg.RunRequest(run_key=f"instruments/{day}")
+
+
+@dg.sensor(
+    job=instrument_sync,
+    minimum_interval_seconds=29,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def missed_sync_sensor(
+    context: dg.SensorEvaluationContext, broker: MarketBroker
+) -> dg.RunRequest | dg.SkipReason:
+    """Sync on the very first start, and when nothing ran at the time of the schedule."""
+    event = context.instance.get_latest_materialization_event(instruments.key)
+    now = datetime.now(UTC)
+    due = missed_sync(datetime.fromtimestamp(event.timestamp, UTC) if event else None, now)
+    day = trading_date(now)
+    if due is None or not (event is None or broker.settings.calendar.is_trading_day(day)):
+        return dg.SkipReason("instruments are synchronised")
+    # A failed one is tried again each hour.
+    return dg.RunRequest(run_key=f"instruments/{due:%Y-%m-%d}/{now:%Y-%m-%dT%H}")
+
+
+def missed_sync(last: datetime | None, now: datetime) -> datetime | None:
+    """Return when a sync should have happened that has not, None if there is none."""
+    due = datetime.combine(trading_date(now), _DUE)
+    if last is None:
+        return due
+    return due if last < due and now > due + _GRACE else None

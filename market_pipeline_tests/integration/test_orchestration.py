@@ -1,11 +1,14 @@
 """Dagster keeps one run alive for each stream, against a real instance and a real database."""
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_postgres.utils import DagsterPostgresException
 
 from market_pipeline.orchestration import streams, ticks, upkeep
 from market_pipeline.orchestration.resources import MarketBroker
@@ -142,6 +145,10 @@ def stream(
         return reason
 
     monkeypatch.setattr(supervisor, "run_stream", run_stream)
+    return run(instance, store)
+
+
+def run(instance: dg.DagsterInstance, store: Database) -> dg.ExecuteInProcessResult:
     return ticks.tick_stream.execute_in_process(
         run_config=dg.RunConfig(ops={"stream_ticks": ticks.StreamConfig(stream="simulator-0")}),
         instance=instance,
@@ -182,6 +189,50 @@ def test_a_stream_that_was_stopped_does_not_succeed(
 ) -> None:
     with pytest.raises(dg.DagsterExecutionInterruptedError):
         stream(instance, store, monkeypatch, reason)
+
+
+def is_answered(question: Callable[[], bool], times: int) -> bool:
+    """Ask until the answer is yes."""
+    for _ in range(times):
+        if question():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_stream_outlives_an_outage_of_dagsters_database(
+    instance: dg.DagsterInstance, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> None:
+        raise DagsterPostgresException("too many retries for DB connection")
+
+    def run_stream(*given: Any) -> StopReason:
+        report, fenced = given[6:]
+        with monkeypatch.context() as outage:
+            outage.setattr(type(instance), "get_run_by_id", fail)
+            outage.setattr(dg.OpExecutionContext, "log_event", fail)
+            report(REPORT)
+            assert not is_answered(fenced, times=4)
+        return StopReason.NOT_WANTED
+
+    monkeypatch.setattr(supervisor, "run_stream", run_stream)
+    assert run(instance, store).success
+
+
+def test_a_stream_learns_that_its_run_was_ended(
+    instance: dg.DagsterInstance, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_stream(*given: Any) -> StopReason:
+        run_id, fenced = given[1], given[7]
+        current = instance.get_run_by_id(run_id)
+        assert current is not None
+        instance.report_run_canceling(current)
+        assert is_answered(fenced, times=100)
+        return StopReason.FENCED
+
+    monkeypatch.setattr(supervisor, "run_stream", run_stream)
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        run(instance, store)
 
 
 def test_only_finished_runs_of_one_job_are_forgotten(

@@ -50,6 +50,7 @@ def test_the_names_of_jobs_schedules_and_sensors_stay() -> None:
         "partition_upkeep_schedule": "30 0 * * *",
     }
     assert {each.name for each in repository.sensor_defs} == {
+        "missed_sync_sensor",
         "tick_stream_sensor",
         "candles_sensor",
     }
