@@ -53,7 +53,10 @@ def _streams(streams: pl.DataFrame) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.2f}"
+    if value is None:
+        return ""
+    decimals = 2 if round(value, 2) == round(value, 4) else 4  # currencies move by 0.0025
+    return f"{value:,.{decimals}f}"
 
 
 def _clock(instant: datetime | None) -> str:

@@ -178,3 +178,8 @@ def _listens(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def lineage_url(dagster_url: str) -> str:
+    """Return the address of the page that shows the whole graph, from instruments to candles."""
+    return f"{dagster_url}/assets/candles_15m?view=lineage&lineageScope=upstream&lineageDepth=5"

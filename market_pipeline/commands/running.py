@@ -185,7 +185,7 @@ def _explain(running: Stack, console: Console, subscribed: int) -> None:
     settings = running.settings
     place = "its own PostgreSQL" if settings.database_url is None else "the configured PostgreSQL"
     ui = running.dagster_url
-    lines = [f"Dagster    {ui}", f"  assets   {ui}/asset-groups", f"  streams  {ui}/runs"]
+    lines = [f"Dagster    {ui}", f"  graph    {services.lineage_url(ui)}", f"  streams  {ui}/runs"]
     if settings.broker is BrokerName.SIMULATOR:
         lines.append(f"Exchange   {settings.simulator_url}/simulator/status")
     lines += [

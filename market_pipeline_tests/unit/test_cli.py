@@ -2,6 +2,7 @@
 
 import json
 import socket
+import stat
 import sys
 import threading
 from datetime import date
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from market_pipeline import config, services, stack
 from market_pipeline.__main__ import app, main
+from market_pipeline.brokers.kite import Kite
 from market_pipeline.brokers.kite_rest import parse_instruments
 from market_pipeline.commands.market import request_token
 from market_pipeline.commands.running import demo_home, demo_mix
@@ -76,6 +79,26 @@ def test_request_token_is_found_in_the_whole_address() -> None:
 def test_address_without_request_token_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="request_token"):
         request_token("https://127.0.0.1/?status=failed")
+
+
+def test_login_keeps_the_token_to_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KITE_API_KEY", "key")
+    monkeypatch.setenv("KITE_API_SECRET", "api-secret")
+
+    def exchange(self: Kite, token: str, secret: SecretStr) -> SecretStr:
+        assert (token, secret.get_secret_value()) == ("abc123", "api-secret")
+        return SecretStr("access-token")
+
+    monkeypatch.setattr(Kite, "exchange_request_token", exchange)
+    pasted = "https://127.0.0.1/?request_token=abc123&status=success\n"
+    result = CliRunner().invoke(app, ["login", "kite"], input=pasted)
+    assert result.exit_code == 0, result.output
+    assert "https://kite" in result.output
+    for secret in ("abc123", "api-secret", "access-token"):
+        assert secret not in result.output
+    kept = tmp_path / "tokens" / "kite.json"
+    assert "access-token" in kept.read_text("utf-8")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 @pytest.fixture(scope="module")
