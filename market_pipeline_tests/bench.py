@@ -170,16 +170,13 @@ def _executemany(url: str, made: list[tuple[int, bytes]], batch: int) -> int:
         for name in names
     )
     statement = f"INSERT INTO ticks ({', '.join(names)}) VALUES ({values})"  # noqa: S608
-    some = made[: max(2 * batch, 4_000) // PACKETS_PER_FRAME]
-    batches = [
-        list(zip(*(ticks[name].tolist() for name in names), strict=True))
-        for ticks in _ticks(some, batch)
-    ]
+    batches = list(_ticks(made, batch))
     with psycopg.connect(url) as connection, _timed():
-        for rows in batches:
-            connection.cursor().executemany(statement, rows)
+        for ticks in batches:
+            rows = zip(*(ticks[name].tolist() for name in names), strict=True)
+            connection.cursor().executemany(statement, list(rows))
             connection.commit()
-    return sum(map(len, batches))
+    return _count(url)
 
 
 def _count(url: str) -> int:

@@ -9,7 +9,7 @@ trade below zero, so prices are signed here.
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,7 @@ _DIVISOR = np.full(256, 100.0)
 _DIVISOR[3] = 10_000_000.0  # CDS quotes four decimals in units of 1e-7
 _DIVISOR[[6, 12]] = 10_000.0  # BCD and NCO
 
-# Columns are filled one after another; this many packets stay in the processor's cache meanwhile.
-_CHUNK_PACKETS = 512
+_PART_BYTES = 64 * 1024
 
 _COUNT = struct.Struct(">H")
 _LENGTH = np.dtype([("length", ">u2")])
@@ -94,8 +93,8 @@ def decode(frames: Sequence[bytes]) -> Decoded:
     Never raises on malformed input: packets before a cut are kept, and what could not be read is
     returned as a fault. Heartbeats and other frames of fewer than four bytes hold no packet.
     """
-    bodies: list[bytes] = []
     faults: list[Fault] = []
+    bodies: list[memoryview] = []
     lengths: list[NDArray[np.uint16]] = []
     counts = np.zeros(len(frames), np.int64)
     for index, frame in enumerate(frames):
@@ -108,10 +107,15 @@ def decode(frames: Sequence[bytes]) -> Decoded:
             faults.append(Fault(index, reason, bytes(frame)))
         counts[index] = len(found)
         lengths.append(found)
-        bodies.append(frame[2:end])
+        bodies.append(memoryview(frame)[2:end])
     frame_index = np.repeat(np.arange(len(frames)), counts)
     all_lengths = np.concatenate(lengths) if lengths else np.zeros(0, np.uint16)
-    return _decode_packets(b"".join(bodies), all_lengths, frame_index, faults)
+    first = int(all_lengths[0]) if all_lengths.size else 0
+    if first in _LAYOUTS and (all_lengths == first).all():
+        return Decoded(
+            _decode_alike(bodies, all_lengths.size, _LAYOUTS[first]), frame_index, faults
+        )
+    return _decode_mixed(b"".join(bodies), all_lengths, frame_index, faults)
 
 
 def _packet_lengths(frame: bytes) -> tuple[NDArray[np.uint16], int, str | None]:
@@ -143,19 +147,36 @@ def _walk(frame: bytes, declared: int) -> tuple[NDArray[np.uint16], int, str | N
     return np.array(found, np.uint16), position, reason
 
 
-def _decode_packets(
+def _decode_alike(bodies: Sequence[memoryview], count: int, layout: np.dtype[Any]) -> Columns:
+    """Read packets of one layout, part by part: whole columns would not stay in the cache."""
+    packets = empty_packets(count)
+    start = 0
+    for part in _parts(bodies):
+        wire = np.frombuffer(part, layout)
+        _fill(packets, slice(start, start + len(wire)), wire)
+        start += len(wire)
+    return packets
+
+
+def _parts(bodies: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
+    """Join consecutive small bodies: reading one packet takes as long as reading hundreds."""
+    small: list[memoryview] = []
+    size = 0
+    for body in bodies:
+        small.append(body)
+        size += len(body)
+        if size >= _PART_BYTES:
+            yield small[0] if len(small) == 1 else b"".join(small)
+            small, size = [], 0
+    if small:
+        yield b"".join(small)
+
+
+def _decode_mixed(
     body: bytes, lengths: NDArray[np.uint16], frame: NDArray[np.int64], faults: list[Fault]
 ) -> Decoded:
     strides = lengths.astype(np.int64) + 2
     offsets = np.cumsum(strides) - strides
-    present = np.unique(lengths)
-    if present.size == 1 and int(present[0]) in _LAYOUTS:
-        packets = empty_packets(len(lengths))
-        wire = np.frombuffer(body, _LAYOUTS[int(present[0])])
-        for start in range(0, len(wire), _CHUNK_PACKETS):
-            chunk = slice(start, start + _CHUNK_PACKETS)
-            _fill(packets, chunk, wire[chunk])
-        return Decoded(packets, frame, faults)
     known = np.isin(lengths, list(_LAYOUTS))
     for lost in np.flatnonzero(~known):
         start = int(offsets[lost]) + 2
