@@ -39,12 +39,12 @@ class CopyEncoder:
 
     def __init__(self, fields: list[Field]) -> None:
         self._fields = fields
-        layout: list[tuple[str, str]] = [("count", ">i2")]
+        layout: list[tuple[str, str]] = [("field count", ">i2")]
         for field in fields:
             layout += [(f"{field.name} length", ">i4"), (field.name, _WIRE[field.kind])]
         self._layout: np.dtype[Any] = np.dtype(layout)
         self._rows = np.zeros(_CHUNK_ROWS, self._layout)
-        self._rows["count"] = len(fields)
+        self._rows["field count"] = len(fields)
         for field in fields:
             self._rows[f"{field.name} length"] = self._layout[field.name].itemsize
 

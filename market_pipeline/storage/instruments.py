@@ -1,6 +1,8 @@
 """The instrument master and what is subscribed."""
 
-from collections.abc import Sequence
+import difflib
+import threading
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -96,9 +98,17 @@ def _resolve(database: Database, broker: str, names: Sequence[str]) -> list[tupl
         rows = run(connection, "find_instruments", broker=broker, names=wanted).fetchall()
         missing = [name for name in wanted if name not in {row[0] for row in rows}]
         if missing:
-            near = run(connection, "near_instruments", broker=broker, name=missing[0]).fetchall()
-            raise UnknownInstrument(_unknown(broker, missing, [row[0] for row in near]))
+            candidates = run(connection, "near_instruments", broker=broker, name=missing[0])
+            near = _nearest(missing[0], [row[0] for row in candidates])
+            raise UnknownInstrument(_unknown(broker, missing, near))
     return [(row[1], row[2]) for row in rows]
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the most similar of EXCHANGE:SYMBOL; an exchange in the name counts as well."""
+    has_exchange = ":" in name
+    by_key = {each if has_exchange else each.split(":")[1]: each for each in candidates}
+    return [by_key[key] for key in difflib.get_close_matches(name.upper(), by_key, 5)]
 
 
 def _unknown(broker: str, missing: list[str], near: list[str]) -> str:
@@ -112,17 +122,26 @@ class Catalogue:
     """Which instrument each of a broker's tokens means, by date."""
 
     def __init__(self, database: Database, broker: str) -> None:
-        self._rows = database.query("broker_tokens", broker=broker)
-        self._by_day: dict[date, pl.DataFrame] = {}
+        self._database, self._broker = database, broker
+        self._lock = threading.Lock()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the tokens again; another thread may be asking for them meanwhile."""
+        rows = self._database.query("broker_tokens", broker=self._broker)
+        with self._lock:
+            self._rows = rows
+            self._by_day: dict[date, pl.DataFrame] = {}
 
     def on(self, day: date) -> pl.DataFrame:
         """Return columns token (sorted), instrument_id and is_index as they were on a day."""
-        if day not in self._by_day:
-            valid = (pl.col("valid_from") <= day) & (
-                pl.col("valid_to").is_null() | (pl.col("valid_to") > day)
-            )
-            self._by_day[day] = self._rows.filter(valid).sort("token")
-        return self._by_day[day]
+        with self._lock:
+            if day not in self._by_day:
+                valid = (pl.col("valid_from") <= day) & (
+                    pl.col("valid_to").is_null() | (pl.col("valid_to") > day)
+                )
+                self._by_day[day] = self._rows.filter(valid).sort("token")
+            return self._by_day[day]
 
 
 def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> dict[int, Mode]:

@@ -120,7 +120,7 @@ class Journal:
             self._total += len(record)
             self._dirty = True
             if self.end - self._base >= self._segment_bytes:
-                self._start_segment()
+                self._start_segment(self.end)
         with self._grown:
             self._grown.notify_all()
         return self.end
@@ -136,12 +136,25 @@ class Journal:
                 f"the journal {self.folder} cannot grow ({error.strerror}): free disk space"
             ) from error
 
-    def _start_segment(self) -> None:
-        os.fdatasync(self._file)
-        os.close(self._file)
-        self._base = self.end
+    def _start_segment(self, base: int) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self._segment_path(self._base), flags, 0o600)
+        try:
+            os.fdatasync(self._file)
+            file = os.open(self._segment_path(base), flags, 0o600)
+        except OSError as error:
+            raise JournalError(f"{self.folder}: no new segment ({error.strerror})") from error
+        os.close(self._file)
+        self._file, self._base, self.end = file, base, base
+
+    def skip_to(self, position: int) -> None:
+        """Go on at a position that the journal has not reached; records never take its place.
+
+        A journal ends before what is stored of it when its folder was deleted or is another one,
+        or when a power cut took its end. Readers find the stretch that is missing as damage.
+        """
+        with self._lock:
+            if position > self.end:
+                self._start_segment(position)
 
     @property
     def is_nearly_full(self) -> bool:
@@ -244,12 +257,13 @@ def _scan_file(path: Path, position: int, base: int, max_bytes: int) -> Iterator
 def _bytes_between(path: Path, start: int, end: int) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(end - start)
+        return file.read(max(end - start, 0))
 
 
 def _segments_from(folder: Path, position: int) -> Iterator[tuple[int, Path, int | None]]:
     """Yield the first position, the file and the following first position of each segment."""
     found = segments(folder)
-    for (base, path), following in zip(found, [b for b, _ in found[1:]] + [None], strict=True):
+    bases: list[int | None] = [base for base, _ in found]
+    for (base, path), following in zip(found, [*bases[1:], None], strict=False):
         if following is None or position < following:
             yield base, path, following

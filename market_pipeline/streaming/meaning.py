@@ -64,6 +64,7 @@ class Interpreter:
                 rejected.append(Rejected(item.position, at, "damaged journal", item.payload))
                 gaps += [GapEvent(at, "damaged journal")]
                 memory.is_first_frame = True
+                memory.connection = item.position  # the line may have been lost and back in there
                 continue
             gaps += _gap_events(item, memory)
             if item.kind is RecordKind.CONNECTED:
@@ -131,6 +132,11 @@ def _match(
     return instrument_id, found & known["is_index"].to_numpy()[slots]
 
 
+def _text(record: Record) -> str:
+    """Read a payload as text that PostgreSQL takes."""
+    return record.payload.decode(errors="replace").replace("\0", "\ufffd")
+
+
 def _gap_events(record: Record, memory: Memory) -> list[GapEvent]:
     """Say whether a record begins or ends a time in which packets may have been missed."""
     events: list[GapEvent] = []
@@ -141,11 +147,11 @@ def _gap_events(record: Record, memory: Memory) -> list[GapEvent]:
                 events.append(GapEvent(since, "the process ended without notice"))
             memory.is_stopped = False
         case RecordKind.DISCONNECTED:
-            cause = record.payload.decode(errors="replace")
+            cause = _text(record)
             events.append(GapEvent(since or record.received_at, cause))
         case RecordKind.STOPPED:
             memory.is_stopped = True
-            reason = record.payload.decode(errors="replace")
+            reason = _text(record)
             if reason != SESSION_CLOSED:
                 events.append(GapEvent(record.received_at, reason))
         case RecordKind.CONNECTED:

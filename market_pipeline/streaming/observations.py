@@ -106,7 +106,11 @@ class Observer:
     def _slots(self, sorted_ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return where in the state each instrument is, adding those never seen."""
         known = self._state["instrument_id"]
-        new = np.setdiff1d(sorted_ids, known)
+        distinct = sorted_ids[np.diff(sorted_ids, prepend=-1) != 0]
+        place = np.searchsorted(known, distinct)
+        is_known = place < known.size
+        is_known[is_known] = known[place[is_known]] == distinct[is_known]
+        new = distinct[~is_known]
         if new.size:
             order = np.argsort(np.concatenate([known, new]), kind="stable")
             for name, column in self._state.items():
@@ -146,6 +150,7 @@ class _Comparison:
         session = np.cumsum(session_starts) - 1
         carried = ~self.new_session & self.starts
 
+        self.highest: dict[str, NDArray[np.int64]] = {}  # of the session, up to each packet
         self.volume_before = self._before("day_volume", state, session, session_starts, carried)
         self.stamp_before = self._before("exchange_time", state, session, session_starts, carried)
         volume = packets["day_volume"]
@@ -175,6 +180,7 @@ class _Comparison:
         values = np.where(self.is_stale, np.int64(MISSING), values)
         base = np.where(carried, state[name][self.slots], np.int64(MISSING))
         highest = _running_max(values, base, session_starts, session)
+        self.highest[name] = highest
         return _previous(highest, base, session_starts)
 
     def _find_previous(self, count: int) -> None:
@@ -264,10 +270,8 @@ class _Comparison:
         last, slots = self.newest[ends][seen], self.slots[ends][seen]
         for name in ("day_high", "day_low", "last_price"):
             state[name][slots] = self.packets[name][last]
-        volume = np.maximum(self.packets["day_volume"], self.volume_before)
-        stamp = np.maximum(self.exchange_time, self.stamp_before)
-        state["day_volume"][slots] = volume[last]
-        state["exchange_time"][slots] = stamp[last]
+        for name, highest in self.highest.items():  # late packets count for these
+            state[name][self.slots[ends]] = highest[ends]
         state["last_trade_time"][slots] = self.trade_time[last]
         state["connection"][slots] = self.rows.connection[last]
         state["day"][slots] = self.day[last]

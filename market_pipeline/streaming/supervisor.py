@@ -18,7 +18,7 @@ from threading import Event
 
 from market_pipeline.brokers.base import Broker
 from market_pipeline.config import Settings
-from market_pipeline.errors import DatabaseUnavailable, JournalFull, TokenExpired
+from market_pipeline.errors import DatabaseUnavailable, JournalError, TokenExpired
 from market_pipeline.market import Mode
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database
@@ -37,7 +37,7 @@ _BEAT_SECONDS = 2.0
 _FENCE_SECONDS = 5.0
 _FIRST_REPORT_SECONDS = 15.0
 _REPORT_SECONDS = 60.0
-_REFRESH_SECONDS = 60.0
+_AFTER_MINUTE_SECONDS = 8.0
 _LISTENER_SECONDS = 5.0
 _DRAIN_SECONDS = 6.0
 _RETRY_SECONDS = 1.0
@@ -82,7 +82,9 @@ def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs 
             catalogue = Catalogue(database, broker_name)
             writer = Writer(store, folder, broker.decode, catalogue)
             with closing(writer):
-                live = _Stream(stream, broker, database, settings, journal, writer, heartbeat)
+                live = _Stream(
+                    stream, broker, database, settings, journal, writer, heartbeat, catalogue
+                )
                 return live.run(run_id, stop, report, fenced)
     finally:
         store.close()
@@ -99,10 +101,11 @@ class _Stream:
         journal: Journal,
         writer: Writer,
         heartbeat: Heartbeat,
+        catalogue: Catalogue,
     ) -> None:
         self.name, self.broker, self.database = name, broker, database
         self.settings, self.journal, self.writer = settings, journal, writer
-        self.heartbeat = heartbeat
+        self.heartbeat, self.catalogue = heartbeat, catalogue
         self.ending = Event()  # the listener must end
         self.draining = Event()  # the writer must end once the journal is stored
         self.drain_until = 0.0
@@ -123,6 +126,7 @@ class _Stream:
     ) -> StopReason:
         self._read_wanted()
         self.writer.open()
+        self.journal.skip_to(self.writer.progress.position)
         self._make_room()
         self.journal.append(RecordKind.STARTED, run_id.encode())
         pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix=self.name)
@@ -185,7 +189,8 @@ class _Stream:
                 return
 
     def _refresh(self) -> None:
-        while not self.ending.wait(_REFRESH_SECONDS):
+        # Soon after each minute has ended, when its last ticks are in.
+        while not self.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
             try:
                 candles.refresh(self.database)
             except DatabaseUnavailable as error:
@@ -243,7 +248,10 @@ class _Stream:
 
     def _read_wanted(self) -> None:
         broker, per_stream = self.settings.broker.value, self.broker.max_tokens_per_stream
-        self.wanted = wanted_tokens(self.database, broker, self.name, per_stream)
+        wanted = wanted_tokens(self.database, broker, self.name, per_stream)
+        if wanted.keys() - self.wanted.keys():  # perhaps listed since the stream began
+            self.catalogue.reload()
+        self.wanted = wanted
         rows = self.database.query("desired_streams", broker=broker, per_stream=per_stream)
         exchanges = dict(rows.select("stream", "exchanges").iter_rows())
         self.exchanges = list(exchanges.get(self.name, []))
@@ -280,7 +288,7 @@ class _Stream:
         """Close the line, store what is in the journal, say there how it ended."""
         self.ending.set()
         wait(jobs[:1], timeout=_LISTENER_SECONDS)
-        with suppress(JournalFull):
+        with suppress(JournalError):
             self.journal.append(RecordKind.STOPPED, reason.encode())
         self.drain_until = time.monotonic() + _DRAIN_SECONDS
         self.draining.set()

@@ -84,7 +84,7 @@ class Writer:
         observer = Observer()
         observer.load(found.checkpoint, found.checkpoint_arrivals)
         self._memory = Memory(observer, found.checkpoint_connection)
-        position = found.checkpoint_position
+        position, is_whole = found.checkpoint_position, True
         while position < found.position:
             wanted = min(self._batch_bytes, found.position - position)
             items = [
@@ -95,7 +95,12 @@ class Writer:
             if not items:
                 break
             self._interpreter.batch(position, items, self._memory)
+            is_whole &= not _has_damage(items)
             position = items[-1].end
+        if position < found.position or not is_whole:
+            # Some of what is stored can no longer be read, and volumes would count it again.
+            observer.load(None, found.arrivals)
+            self._checkpoint_due = 0.0
         if found.last_received_at is not None:
             self._memory.last_received_at = int(found.last_received_at.timestamp() * 1e6) * 1000
         self._memory.observer.arrivals = found.arrivals
@@ -124,6 +129,7 @@ class Writer:
             if is_transient(error):
                 raise
             self._discard_ahead()
+            self._pending = None  # parts of it may be stored before the next outage
             self._commit_around(prepared.items, error)
         self._pending = None
         return True
@@ -158,10 +164,10 @@ class Writer:
 
     def _commit(self, prepared: _Prepared) -> None:
         batch, memory = prepared.batch, prepared.memory
-        if batch.checkpoint is None and time.monotonic() >= self._checkpoint_due:
-            batch.checkpoint = Checkpoint(
-                batch.end, batch.arrivals, memory.connection, memory.observer.dump()
-            )
+        # Damage that a restart meets is new then: it never begins before one that is known.
+        is_due = time.monotonic() >= self._checkpoint_due or _has_damage(prepared.items)
+        if batch.checkpoint is None and is_due:
+            batch.checkpoint = _checkpoint(batch, memory)
         self._store.commit(batch)
         self._adopt(memory, batch)
 
@@ -178,7 +184,6 @@ class Writer:
                     self._commit(part)
                 except DatabaseError as refused:
                     if is_transient(refused):
-                        self._pending = None  # what is stored by now is not to be stored again
                         raise
                     self._commit_around(half, refused)
             return
@@ -187,6 +192,8 @@ class Writer:
         memory = self._memory.copy()
         batch = self._interpreter.batch(start, [], memory)
         batch.end = item.end
+        # What a restart reads again begins after this record, or it would count then.
+        batch.checkpoint = _checkpoint(batch, memory)
         received_at = getattr(item, "received_at", 0)
         batch.rejected.append(Rejected(item.position, received_at, str(error), item.payload))
         self._store.commit(batch)
@@ -205,3 +212,11 @@ class Writer:
         if batch.checkpoint is not None:
             self.checkpoint_position = batch.checkpoint.position
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
+
+
+def _checkpoint(batch: Batch, memory: Memory) -> Checkpoint:
+    return Checkpoint(batch.end, batch.arrivals, memory.connection, memory.observer.dump())
+
+
+def _has_damage(items: Sequence[Record | Damage]) -> bool:
+    return any(isinstance(item, Damage) for item in items)

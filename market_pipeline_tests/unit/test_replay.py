@@ -11,7 +11,8 @@ from market_pipeline.errors import ConfigurationError
 from market_pipeline.market import Columns
 from market_pipeline.sessions import EXCHANGE_TZ, Calendar
 from market_pipeline.simulator.book import Prints, joined
-from market_pipeline.simulator.exchange import Exchange, Feed
+from market_pipeline.simulator.exchange import Exchange
+from market_pipeline.simulator.feed import Feed
 from market_pipeline.simulator.kite_server import SimulatorOptions, build_exchange
 from market_pipeline.simulator.replay import ReplayTape, read_candles, replay_listing
 
@@ -30,10 +31,10 @@ def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
     return path
 
 
-def replayed(path: Path) -> Exchange:
+def replayed(path: Path, quotes: float = 0.0) -> Exchange:
     candles = read_candles(path)
     listing = replay_listing(candles)
-    return Exchange(listing, ReplayTape(candles, listing), Calendar())
+    return Exchange(listing, ReplayTape(candles, listing), Calendar(), quotes)
 
 
 def prints(exchange: Exchange, start: int = OPENING, seconds: int = 60) -> Prints:
@@ -64,6 +65,21 @@ def test_a_flat_minute_without_volume_has_no_trades(tmp_path: Path) -> None:
     exchange = replayed(write(tmp_path, BUSY, SCARCE, STILL))
     assert not prints(exchange, OPENING + 120).row.size
     assert history(exchange)["close"][2] == 245.05
+
+
+def test_in_a_minute_without_trades_the_book_still_changes(tmp_path: Path) -> None:
+    found = prints(replayed(write(tmp_path, BUSY, SCARCE, STILL), quotes=1.0), OPENING + 120)
+    assert found.row.size > 20
+    assert set(found.price.tolist()) == {2_450_500}
+    assert (found.second < OPENING + 120).all()
+
+
+def test_before_the_first_replayed_trade_the_book_is_that_of_the_day_before(tmp_path: Path) -> None:
+    exchange = replayed(write(tmp_path, STILL, ODD), quotes=1.0)
+    found = prints(exchange, OPENING + 120)
+    cached = exchange.prints(np.zeros(1, int), OPENING)
+    assert set(found.second.tolist()) == set(cached.second.tolist())
+    assert not found.day_volume.any()
 
 
 def test_prices_that_moved_without_volume_are_traded_with_quantity_zero(tmp_path: Path) -> None:
