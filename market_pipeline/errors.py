@@ -6,6 +6,7 @@ MarketPipelineError
 ├── UnknownInstrument
 ├── DatabaseError
 │   ├── DatabaseUnavailable      (transient)
+│   ├── RowsRefused
 │   ├── DatabaseTooOld
 │   ├── MigrationEdited
 │   └── EmbeddedServerError
@@ -47,6 +48,10 @@ class DatabaseError(MarketPipelineError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database cannot be reached. Check DATABASE_URL and that the server is running."""
+
+
+class RowsRefused(DatabaseError):
+    """The database refuses these rows for what is in them. Others may be accepted."""
 
 
 class DatabaseTooOld(DatabaseError):

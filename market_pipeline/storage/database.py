@@ -16,7 +16,7 @@ import polars as pl
 import psycopg
 from adbc_driver_postgresql import dbapi
 
-from market_pipeline.errors import DatabaseError, DatabaseUnavailable
+from market_pipeline.errors import DatabaseError, DatabaseUnavailable, RowsRefused
 from market_pipeline.storage.migrations import sql_folder
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -61,12 +61,15 @@ def translated_errors(url: str) -> Iterator[None]:
 
     Raises:
         DatabaseUnavailable: no connection, or the server cannot serve now (disk, read-only, ...).
+        RowsRefused: the fault is in the rows.
         DatabaseError: anything else the database refuses.
     """
     try:
         yield
     except _OUTAGES as error:
         raise DatabaseUnavailable(f"{_address(url)}: {_first_line(error)}") from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise RowsRefused(f"{_address(url)}: {_first_line(error)}") from error
     except (psycopg.Error, adbc_driver_manager.Error) as error:
         raise DatabaseError(f"{_address(url)}: {_first_line(error)}") from error
 

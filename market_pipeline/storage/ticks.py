@@ -110,7 +110,7 @@ class TickStore:
         Raises:
             StreamTakenOver: another run has opened this stream since.
             DatabaseUnavailable: nothing was stored; call again with the same batch.
-            DatabaseError: the database refuses the rows themselves; nothing was stored.
+            RowsRefused: the database refuses the rows themselves; nothing was stored.
         """
         with self._errors():
             self._ensure_days(batch.ticks["time"])
@@ -124,6 +124,9 @@ class TickStore:
     def _store(self, batch: Batch) -> None:
         with self._connected() as connection, connection.transaction():
             threshold = self._begin(connection, batch)
+            if threshold is None:
+                self._require_stored(connection, batch)
+                return
             if len(batch.ticks["time"]):
                 _note_late_candles(connection, batch.ticks, threshold)
                 copy_ticks(connection, self._encoder, batch.ticks)
@@ -133,8 +136,17 @@ class TickStore:
             self._record_gaps(connection, batch.gaps)
             self._record_rejected(connection, batch.rejected)
 
-    def _begin(self, connection: Connection, batch: Batch) -> int:
-        """Move the position; return the time before which a tick is late for its candle."""
+    def _require_stored(self, connection: Connection, batch: Batch) -> None:
+        """Accept a batch that is stored already: its connection broke after it was committed."""
+        owner = run(connection, "journal_owner", stream=self._stream).fetchone()
+        if owner != (self._run_id, batch.end):
+            raise StreamTakenOver(f"stream {self._stream} was taken over by another process")
+
+    def _begin(self, connection: Connection, batch: Batch) -> int | None:
+        """Move the position; return the time before which a tick is late for its candle.
+
+        None if the position is not where the batch starts, or the stream is not ours.
+        """
         traded = batch.ticks["time"][batch.ticks["is_trade"]]
         received_at = batch.last_received_at
         row = run(
@@ -150,9 +162,7 @@ class TickStore:
             last_received_at=None if received_at is None else _from_ns(received_at),
             has_ticks=len(batch.ticks["time"]) > 0,
         ).fetchone()
-        if row is None or row[0] is None:
-            raise StreamTakenOver(f"stream {self._stream} was taken over by another process")
-        return int(row[0])
+        return None if row is None or row[0] is None else int(row[0])
 
     def _record_rejected(self, connection: Connection, items: Sequence[Rejected]) -> None:
         for item in items:

@@ -65,6 +65,7 @@ class Heartbeat:
         with translated_errors(self._database.url):
             connection = connect(self._database.url)
             connection.autocommit = True
+            run(connection, "set_keepalives")
             row = run(connection, "take_stream_lease", stream=self._stream).fetchone()
         if not row or not row[0]:
             connection.close()

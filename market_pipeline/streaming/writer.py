@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from market_pipeline.errors import DatabaseError, is_transient
+from market_pipeline.errors import RowsRefused
 from market_pipeline.market import Decoded
 from market_pipeline.storage.ticks import Batch, Checkpoint, Rejected, TickStore
 from market_pipeline.streaming import journal
@@ -115,6 +115,7 @@ class Writer:
         Raises:
             DatabaseUnavailable: nothing was stored; call again.
             StreamTakenOver: another process writes this stream now.
+            DatabaseError: the database is not as it must be; nothing was stored.
         """
         self._pending = self._pending or self._prepared_ahead() or self._prepare_next()
         prepared = self._pending
@@ -125,9 +126,7 @@ class Writer:
             self._ahead = self._helper.submit(self._prepare, prepared.batch.end, prepared.memory)
         try:
             self._commit(prepared)
-        except DatabaseError as error:
-            if is_transient(error):
-                raise
+        except RowsRefused as error:
             self._discard_ahead()
             self._pending = None  # parts of it may be stored before the next outage
             self._commit_around(prepared.items, error)
@@ -171,20 +170,14 @@ class Writer:
         self._store.commit(batch)
         self._adopt(memory, batch)
 
-    def _commit_around(self, items: list[Record | Damage], error: DatabaseError) -> None:
+    def _commit_around(self, items: list[Record | Damage], error: RowsRefused) -> None:
         """Find the record the database refuses by halving; store the rest, set that one aside."""
         start = self.progress.position
         if len(items) > 1:
             for half in (items[: len(items) // 2], items[len(items) // 2 :]):
-                memory = self._memory.copy()
-                part = _Prepared(
-                    half, memory, self._interpreter.batch(self.progress.position, half, memory)
-                )
                 try:
-                    self._commit(part)
-                except DatabaseError as refused:
-                    if is_transient(refused):
-                        raise
+                    self._commit(self._prepared(half, self.progress.position, self._memory))
+                except RowsRefused as refused:
                     self._commit_around(half, refused)
             return
         log.error("record at %d refused by the database: %s", start, error)

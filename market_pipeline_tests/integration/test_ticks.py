@@ -80,11 +80,19 @@ def test_the_position_moves_with_the_rows(database: Database) -> None:
     assert found.last_received_at == datetime.fromtimestamp(OPEN, UTC)
 
 
-def test_a_batch_is_not_stored_twice(database: Database) -> None:
+def test_a_batch_committed_again_is_stored_once(database: Database) -> None:
+    writer = store(database)
+    writer.commit(batch(0, 70, Tick()))
+    writer.commit(batch(0, 70, Tick()))  # as after a connection that broke during COMMIT
+    writer.close()
+    assert fetch(database, "SELECT count(*) FROM ticks") == [(1,)]
+
+
+def test_a_batch_from_another_position_is_refused(database: Database) -> None:
     writer = store(database)
     writer.commit(batch(0, 70, Tick()))
     with pytest.raises(StreamTakenOver):
-        writer.commit(batch(0, 70, Tick()))
+        writer.commit(batch(0, 80, Tick()))
     assert fetch(database, "SELECT count(*) FROM ticks") == [(1,)]
 
 

@@ -129,6 +129,16 @@ def test_a_record_that_the_database_refuses_is_set_aside(refusing: Line) -> None
     assert opened.progress.position == refusing.journal.end
 
 
+def test_a_database_that_is_not_as_it_must_be_sets_nothing_aside(line: Line) -> None:
+    line.packets(Packet(volume=50))
+    fetch(line.database, "ALTER TABLE candle_progress RENAME TO elsewhere")
+    with pytest.raises(DatabaseError, match="candle_progress"):
+        line.store()
+    fetch(line.database, "ALTER TABLE elsewhere RENAME TO candle_progress")
+    line.store("later")
+    assert (count(line), rejected(line)) == (1, [])
+
+
 def test_a_restart_does_not_count_what_was_refused(refusing: Line) -> None:
     refusing.packets(Packet(volume=50), Packet(price=2000, volume=70, at=1))
     refusing.store("first")

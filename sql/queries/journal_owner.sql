@@ -1,0 +1,1 @@
+SELECT run_id, position FROM journal_positions WHERE stream = :stream
