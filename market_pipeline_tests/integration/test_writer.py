@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from market_pipeline.brokers import kite_wire
-from market_pipeline.errors import DatabaseUnavailable, StreamTakenOver
+from market_pipeline.errors import DatabaseError, DatabaseUnavailable, StreamTakenOver
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
