@@ -16,7 +16,9 @@ from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import Damage, Record, RecordKind
 
 SESSION_CLOSED = "session closed"
-"""The reason of a STOPPED record after which nothing is missed."""
+NOT_WANTED = "not wanted"
+NOTHING_MISSED = {SESSION_CLOSED, NOT_WANTED}
+"""The reasons of a STOPPED record after which there is nothing to be missed."""
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -152,7 +154,7 @@ def _gap_events(record: Record, memory: Memory) -> list[GapEvent]:
         case RecordKind.STOPPED:
             memory.is_stopped = True
             reason = _text(record)
-            if reason != SESSION_CLOSED:
+            if reason not in NOTHING_MISSED:
                 events.append(GapEvent(record.received_at, reason))
         case RecordKind.CONNECTED:
             memory.is_first_frame = True

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from market_pipeline import sessions
 from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
+from market_pipeline.streaming import grouped
 
 _STATE_COLUMNS = {
     "instrument_id": "i8",
@@ -28,8 +29,8 @@ _STATE_COLUMNS = {
     "connection": "i8",  # of the packet that the above is from
     "seen_on": "i8",  # the connection of the last packet, whatever became of it
 }
+_NOT_NEEDED = {"token", "day_open", "previous_close"}
 _MAX_CLOCK_LEAD_SECONDS = 300
-_SPAN = np.int64(1) << 33  # more than any volume or epoch second: they are unsigned 32-bit
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Arrivals:
         return len(self.instrument_id)
 
     def taken(self, rows: NDArray[Any]) -> Self:
-        picked = {name: column[rows] for name, column in self.packets.items()}
+        picked = {n: column[rows] for n, column in self.packets.items() if n not in _NOT_NEEDED}
         rest = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "packets"}
         return type(self)(packets=picked, **rest)
 
@@ -92,7 +93,7 @@ class Observer:
         """
         number = self.arrivals + np.arange(len(arrivals), dtype=np.int64)
         self.arrivals += len(arrivals)
-        order = np.argsort(arrivals.instrument_id, kind="stable")
+        order = grouped.stable_order(arrivals.instrument_id)
         rows = arrivals.taken(order)
         if not len(rows):
             return {name: np.zeros(0, kind) for name, kind in TICK_COLUMNS.items()}
@@ -106,19 +107,22 @@ class Observer:
     def _slots(self, sorted_ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return where in the state each instrument is, adding those never seen."""
         known = self._state["instrument_id"]
-        distinct = sorted_ids[np.diff(sorted_ids, prepend=-1) != 0]
+        starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
+        distinct = sorted_ids[starts]
         place = np.searchsorted(known, distinct)
         is_known = place < known.size
         is_known[is_known] = known[place[is_known]] == distinct[is_known]
-        new = distinct[~is_known]
-        if new.size:
-            order = np.argsort(np.concatenate([known, new]), kind="stable")
-            for name, column in self._state.items():
-                blank = np.full(new.size, np.nan if column.dtype.kind == "f" else MISSING)
-                added = new if name == "instrument_id" else blank.astype(column.dtype)
-                self._state[name] = np.concatenate([column, added])[order]
-            known = self._state["instrument_id"]
-        return np.searchsorted(known, sorted_ids)
+        if not is_known.all():
+            self._add(distinct[~is_known])
+            place = np.searchsorted(self._state["instrument_id"], distinct)
+        return np.repeat(place, np.diff(starts, append=len(sorted_ids)))
+
+    def _add(self, new: NDArray[np.int64]) -> None:
+        order = np.argsort(np.concatenate([self._state["instrument_id"], new]), kind="stable")
+        for name, column in self._state.items():
+            blank = np.full(new.size, np.nan if column.dtype.kind == "f" else MISSING)
+            added = new if name == "instrument_id" else blank.astype(column.dtype)
+            self._state[name] = np.concatenate([column, added])[order]
 
 
 class _Comparison:
@@ -138,21 +142,19 @@ class _Comparison:
 
         # The first packet of a connection repeats the last state, which may be of an earlier
         # day. Where it has no stamp to tell, it is believed only if that day is known already.
-        seen_on = _previous(rows.connection, state["seen_on"][slots], self.starts)
+        seen_on = grouped.previous(rows.connection, state["seen_on"][slots], self.starts)
         undated = (self.exchange_time <= 0) & (seen_on != rows.connection)
-        group = np.cumsum(self.starts) - 1
         days = np.where(undated, np.int64(MISSING), self.day)
-        newest_day = _running_max(days, state["day"][slots], self.starts, group)
-        before = _previous(newest_day, state["day"][slots], self.starts)
+        newest_day = grouped.running_max(days, state["day"][slots], self.starts)
+        before = grouped.previous(newest_day, state["day"][slots], self.starts)
         self.is_stale = (self.day < before) | (undated & (self.day != before))
         self.new_session = ~self.is_stale & (self.day > before)
         session_starts = self.starts | self.new_session
-        session = np.cumsum(session_starts) - 1
         carried = ~self.new_session & self.starts
 
         self.highest: dict[str, NDArray[np.int64]] = {}  # of the session, up to each packet
-        self.volume_before = self._before("day_volume", state, session, session_starts, carried)
-        self.stamp_before = self._before("exchange_time", state, session, session_starts, carried)
+        self.volume_before = self._before("day_volume", state, session_starts, carried)
+        self.stamp_before = self._before("exchange_time", state, session_starts, carried)
         volume = packets["day_volume"]
         fell = (volume >= 0) & (volume < self.volume_before)
         went_back = (self.exchange_time > 0) & (self.exchange_time < self.stamp_before)
@@ -171,7 +173,6 @@ class _Comparison:
         self,
         name: str,
         state: Columns,
-        session: NDArray[np.int64],
         session_starts: NDArray[np.bool_],
         carried: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
@@ -179,9 +180,9 @@ class _Comparison:
         values = self.exchange_time if name == "exchange_time" else self.packets[name]
         values = np.where(self.is_stale, np.int64(MISSING), values)
         base = np.where(carried, state[name][self.slots], np.int64(MISSING))
-        highest = _running_max(values, base, session_starts, session)
+        highest = grouped.running_max(values, base, session_starts)
         self.highest[name] = highest
-        return _previous(highest, base, session_starts)
+        return grouped.previous(highest, base, session_starts)
 
     def _find_previous(self, count: int) -> None:
         """Find the newest packet in order before each; -1 where only the state knows of it."""
@@ -189,7 +190,8 @@ class _Comparison:
         in_order = ~self.is_stale & ~self.is_late
         newest = np.maximum.accumulate(np.where(in_order, index, -1))
         previous = np.concatenate([[-1], newest[:-1]])
-        group_start = np.maximum.accumulate(np.where(self.starts, index, 0))
+        starts = np.flatnonzero(self.starts)
+        group_start = np.repeat(starts, np.diff(starts, append=count))
         self.previous = np.where(previous >= group_start, previous, -1)
         self.newest = np.where(newest >= group_start, newest, -1)
 
@@ -275,23 +277,3 @@ class _Comparison:
         state["last_trade_time"][slots] = self.trade_time[last]
         state["connection"][slots] = self.rows.connection[last]
         state["day"][slots] = self.day[last]
-
-
-def _previous(
-    values: NDArray[np.int64], base: NDArray[np.int64], starts: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Shift by one within each group; the first of a group gets its base."""
-    shifted = np.concatenate([values[:1], values[:-1]])
-    return np.where(starts, base, shifted)
-
-
-def _running_max(
-    values: NDArray[np.int64],
-    base: NDArray[np.int64],
-    starts: NDArray[np.bool_],
-    group: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Return the maximum so far within each group, which begins with its base."""
-    first = np.where(starts, np.maximum(values, base), values)
-    offset = group * _SPAN
-    return np.asarray(np.maximum.accumulate(first + offset) - offset)

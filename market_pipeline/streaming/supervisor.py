@@ -26,7 +26,7 @@ from market_pipeline.storage.instruments import Catalogue, wanted_tokens
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming.heartbeat import Heartbeat, State, StreamReport
 from market_pipeline.streaming.journal import Journal
-from market_pipeline.streaming.meaning import SESSION_CLOSED
+from market_pipeline.streaming.meaning import NOT_WANTED, SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.sink import JournalSink
 from market_pipeline.streaming.writer import Writer
@@ -48,7 +48,7 @@ _PACKET_BYTES = 186  # a full packet with its length
 
 class StopReason(StrEnum):
     SESSION_CLOSED = SESSION_CLOSED
-    NOT_WANTED = "not wanted"
+    NOT_WANTED = NOT_WANTED
     FENCED = "ended elsewhere"
     STOPPED = "asked to stop"
 
