@@ -21,6 +21,9 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
     every_second: Annotated[
         bool, typer.Option("--every-second", help="Every instrument trades every second.")
     ] = False,
+    quotes: Annotated[
+        bool, typer.Option(help="Also send packets of books that changed without a trade.")
+    ] = True,
     replay: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Replay the candles of this file."),
@@ -47,6 +50,7 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         seed=seed,
         instruments=instruments,
         every_second=every_second,
+        quotes=quotes,
         replay=replay,
         day=day.date() if day else None,
         speed=speed,

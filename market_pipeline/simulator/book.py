@@ -1,4 +1,4 @@
-"""Prints, the state of an instrument just after a trade, and the packets a broker makes of them."""
+"""Prints, the state of an instrument at some second, and the packets a broker makes of them."""
 
 from typing import Any, NamedTuple
 
@@ -14,10 +14,14 @@ _LEVELS = np.arange(5)
 
 
 class Prints(NamedTuple):
-    """One entry for each trade, arrays of one length; prices in UNITS, seconds since 1970."""
+    """The last trade and the day so far, arrays of one length; prices in UNITS, times since 1970.
+
+    One entry for each trade, and one whenever only the book changed after it.
+    """
 
     row: Int
-    second: Int
+    second: Int  # of the trade
+    sent: Int  # the second of this book: that of the trade, or a later one
     price: Int
     quantity: Int
     day_volume: Int
@@ -68,6 +72,7 @@ def print_trades(rows: Int, before: Days, minute: Minutes, trades: Trades, close
     return Prints(
         row=wide(rows),
         second=trades.second,
+        sent=trades.second,
         price=trades.price,
         quantity=np.diff(trades.volume, axis=1, prepend=0),
         day_volume=day_volume,
@@ -81,7 +86,7 @@ def print_trades(rows: Int, before: Days, minute: Minutes, trades: Trades, close
 
 
 def packets(listing: Listing, keys: Bits, prints: Prints) -> Columns:
-    """Make what a broker would send after each print: PACKET_COLUMNS, and five levels of depth."""
+    """Make what a broker would send for each print: PACKET_COLUMNS, and five levels of depth."""
     columns = empty_packets(len(prints.row))
     columns["token"] = listing.token[prints.row]
     for name, values in (
@@ -96,7 +101,8 @@ def packets(listing: Listing, keys: Bits, prints: Prints) -> Columns:
     columns["last_quantity"] = prints.quantity
     columns["day_volume"] = prints.day_volume
     columns["open_interest"] = prints.open_interest
-    columns["last_trade_time"] = columns["exchange_time"] = prints.second
+    columns["last_trade_time"] = prints.second
+    columns["exchange_time"] = prints.sent
     columns |= _depth(listing, keys, prints)
     for side, best in (("bid", 0), ("ask", 5)):
         columns[f"{side}_price"] = columns["depth_price"][:, best]
@@ -109,7 +115,7 @@ def packets(listing: Listing, keys: Bits, prints: Prints) -> Columns:
 def _depth(listing: Listing, keys: Bits, prints: Prints) -> Columns:
     """Invent an order book around the last price, which is either the best bid or the best ask."""
     row = prints.row
-    bits = hashed(keys[row][:, None], prints.second[:, None] * 2 + np.array([0, 1]))
+    bits = hashed(keys[row][:, None], prints.sent[:, None] * 2 + np.array([0, 1]))
     tick = listing.tick[row][:, None]
     bid = prints.price[:, None] - tick * (integer(bits[:, :1], 60, 1) + _LEVELS)
     ask = prints.price[:, None] - tick * (integer(bits[:, :1], 60, 1) - 1 - _LEVELS)

@@ -7,10 +7,11 @@ import numpy as np
 from market_pipeline.market import Columns
 from market_pipeline.sessions import Calendar, Session, trading_dates
 from market_pipeline.simulator import book
-from market_pipeline.simulator.book import Prints, joined, no_prints, print_trades
-from market_pipeline.simulator.ledger import Days, Ledger, last_minutes, typical_price
+from market_pipeline.simulator.book import Prints, no_prints, print_trades
+from market_pipeline.simulator.ledger import DAY, Days, Ledger, last_minutes, typical_price
 from market_pipeline.simulator.listing import UNITS, Listing
 from market_pipeline.simulator.noise import Int
+from market_pipeline.simulator.quotes import Quotes, with_changes
 from market_pipeline.simulator.tape import Minutes, Tape, Trades, split
 
 DAY_MINUTES = 1440
@@ -25,13 +26,17 @@ class Exchange:
     """Answers what had happened by any second. Told the time, never asks for it.
 
     A second belongs to what has happened as soon as it begins: an instrument trades at most once
-    in a second, so an answer stamped with a second is complete for it.
+    in a second, so an answer stamped with a second is complete for it. `quotes` says how often
+    something is sent because only the book changed: 1 for about as often as a broker, 0 for never.
     """
 
-    def __init__(self, listing: Listing, tape: Tape, calendar: Calendar) -> None:
+    def __init__(
+        self, listing: Listing, tape: Tape, calendar: Calendar, quotes: float = 1.0
+    ) -> None:
         self.listing = listing
         self.tape = tape
         self.calendar = calendar
+        self._quotes = Quotes(listing, tape.keys, quotes) if quotes else None
         self._ledger = Ledger(tape, len(listing))
 
     def rows(self, tokens: Int) -> Int:
@@ -42,7 +47,7 @@ class Exchange:
     def snapshot(self, tokens: Int, at: int) -> Columns:
         """Return the last packet of each listed token as of a second since 1970.
 
-        Before the first trade of a session that is the last one of an earlier session.
+        Until something was sent in a session that is the last one of an earlier session.
         """
         return self.packets(self.prints(self.rows(tokens), at))
 
@@ -68,7 +73,14 @@ class Exchange:
         done = self.trades(rows, minute)
         count = (done.exists & (done.second <= second)).sum(axis=1)
         result = self._last_prints(rows, before, minute, count, closed.close)
+        changed = np.zeros_like(rows) if self._quotes is None else self._quotes.last(rows, second)
+        np.maximum(result.sent, changed, out=result.sent)
         quiet = (count == 0) & ~before["traded"]
+        empty = np.flatnonzero(quiet & (changed >= epoch(session, "opens")))
+        if empty.size:
+            days = self._untraded(rows[empty], closed.pick(empty))
+            _put(result, empty, days._replace(sent=changed[empty]))
+            quiet[empty] = False
         self._look_back(result, np.flatnonzero(quiet & (closed.trades > 0)), venue, session)
         new = np.flatnonzero(quiet & (closed.trades == 0))
         if new.size:
@@ -104,18 +116,43 @@ class Exchange:
         return split(minute, self.tape.keys[rows], self.tape.grid[rows], self.listing.lot[rows])
 
     def minute_prints(self, venue: str, rows: Int, minute: int) -> Prints:
-        """Return all prints of a minute, in order of time; none outside the session."""
+        """Return what is sent in a minute, in order of time; nothing outside the session."""
         session = self.session_by(venue, minute * 60)
         if minute * 60 >= epoch(session, "closes") or not rows.size:
             return no_prints()
         before = self._ledger.before(rows, session, minute)
         candles = self._minute(rows, session, minute)
         trades = self.trades(rows, candles)
-        closed = self.closed(venue, rows, session).close
-        every = print_trades(rows, before, candles, trades, closed)
+        closed = self.closed(venue, rows, session)
+        every = print_trades(rows, before, candles, trades, closed.close)
         chosen = np.nonzero(trades.exists)
-        order = np.argsort(trades.second[chosen], kind="stable")
-        return every.pick((chosen[0][order], chosen[1][order]))
+        sent = every.pick(chosen)
+        if self._quotes is not None:
+            changes = self._quotes.minute(rows, minute)
+            sent = with_changes(self._latest(rows, before, closed), sent, chosen[0], changes)
+        return sent.pick(np.argsort(sent.sent - minute * 60, kind="stable"))
+
+    def _latest(self, rows: Int, before: Days, closed: Minutes) -> Prints:
+        """Print the last trade of each instrument's day, or a day that has not traded yet."""
+        none = np.zeros(len(rows), np.int64)
+        result = self._last_prints(rows, before, last_minutes(before), none, closed.close)
+        quiet = np.flatnonzero(~before["traded"])
+        if quiet.size:
+            _put(result, quiet, self._untraded(rows[quiet], closed.pick(quiet)))
+        return result
+
+    def _untraded(self, rows: Int, closed: Minutes) -> Prints:
+        """Print days without a trade: brokers empty the day's figures when a session begins.
+
+        Price, quantity, time and open interest remain those of the last trade before.
+        """
+        nothing = np.zeros(len(rows), DAY)
+        prints = self._last_prints(rows, nothing, closed, closed.trades, closed.close)
+        new = np.flatnonzero(closed.trades == 0)
+        if new.size:
+            _put(prints, new, _never_traded(rows[new], closed.pick(new)))
+        emptied = ("day_volume", "day_open", "day_high", "day_low", "average")
+        return prints._replace(**{name: np.zeros(len(rows), np.int64) for name in emptied})
 
     def closed(self, venue: str, rows: Int, session: Session) -> Minutes:
         """Return what the session before `session` closed at."""
@@ -162,33 +199,6 @@ class Exchange:
         return _filled(found, self.closed(venue, rows, session))
 
 
-class Feed:
-    """The prints of some instruments second by second."""
-
-    def __init__(self, exchange: Exchange, rows: Int) -> None:
-        self._exchange = exchange
-        venue_of = exchange.listing.venue[rows]
-        self._rows = {
-            name: rows[venue_of == venue] for venue, name in enumerate(exchange.listing.venues)
-        }
-        self._minute = -1
-        self._prints: list[tuple[Prints, Int]] = []
-
-    def prints(self, second: int) -> Prints:
-        """Return the trades of a second since 1970."""
-        if second // 60 != self._minute:
-            self._load(second // 60)
-        place = second % 60
-        parts = [p.pick(slice(edges[place], edges[place + 1])) for p, edges in self._prints]
-        return joined(parts) if parts else no_prints()
-
-    def _load(self, minute: int) -> None:
-        self._minute = minute
-        seconds = minute * 60 + np.arange(61)
-        loaded = (self._exchange.minute_prints(v, r, minute) for v, r in self._rows.items())
-        self._prints = [(p, np.searchsorted(p.second, seconds)) for p in loaded if p.row.size]
-
-
 def epoch(session: Session, edge: str) -> int:
     """Return when a session `opens` or `closes`, in seconds since 1970."""
     return int((session.opens_at if edge == "opens" else session.closes_at).timestamp())
@@ -205,6 +215,7 @@ def _never_traded(rows: Int, closed: Minutes) -> Prints:
     return prints._replace(
         row=rows,
         second=closed.minute * 60 + 59,
+        sent=closed.minute * 60 + 59,
         quantity=np.ones(len(rows), np.int64),
         day_volume=np.full(len(rows), 1_000),
         open_interest=closed.open_interest,

@@ -43,6 +43,7 @@ class SimulatorOptions:
     seed: int = 1
     instruments: int = 200
     every_second: bool = False  # every instrument trades every second: a load test
+    quotes: bool = True  # packets are also sent when only the book changed
     replay: Path | None = None  # candles to replay instead of inventing trades
     day: date | None = None  # replay this day; with `replay`, the file's first by default
     speed: float = 1.0
@@ -176,7 +177,7 @@ def build_exchange(options: SimulatorOptions) -> tuple[Exchange, RealClock | Rep
     day = options.day or trading_date(datetime.now(EXCHANGE_TZ))
     listing = default_listing(day, options.instruments)
     tape = SeededTape(listing, options.seed, options.every_second)
-    exchange = Exchange(listing, tape, calendar)
+    exchange = Exchange(listing, tape, calendar, _quotes(options))
     if options.day is None:
         return exchange, RealClock()
     sessions = [calendar.session(venue, options.day) for venue in listing.venues]
@@ -196,6 +197,13 @@ def _refuse_nonsense(options: SimulatorOptions) -> None:
         )
 
 
+def _quotes(options: SimulatorOptions) -> float:
+    """Say how often only the book changes: more rarely in a replay, which is to be fast."""
+    if not options.quotes or options.every_second:  # which leaves no second without a trade
+        return 0.0
+    return 1.0 if options.replay is None and options.day is None else 0.25
+
+
 def _replayed_file(
     options: SimulatorOptions, path: Path, calendar: Calendar
 ) -> tuple[Exchange, ReplayClock]:
@@ -208,7 +216,7 @@ def _replayed_file(
         raise ConfigurationError(f"{path} has no candles of {options.day}; it has {known}")
     first, end = tape.span(day)
     return (
-        Exchange(listing, tape, calendar),
+        Exchange(listing, tape, calendar, _quotes(options)),
         ReplayClock(first * 60 - 1, end * 60, options.speed),
     )
 

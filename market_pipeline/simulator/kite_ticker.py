@@ -14,7 +14,8 @@ from market_pipeline.market import Columns, Mode
 from market_pipeline.simulator.accounts import Accounts
 from market_pipeline.simulator.book import Prints
 from market_pipeline.simulator.clock import RealClock, ReplayClock
-from market_pipeline.simulator.exchange import Exchange, Feed
+from market_pipeline.simulator.exchange import Exchange
+from market_pipeline.simulator.feed import Feed
 from market_pipeline.simulator.noise import Int
 
 logger = logging.getLogger(__name__)

@@ -141,13 +141,13 @@ class _Comparison:
         self.day = sessions.trading_dates(clock)
 
         # The first packet of a connection repeats the last state, which may be of an earlier
-        # day. Where it has no stamp to tell, it is believed only if that day is known already.
+        # day. One without a stamp cannot tell; what it shows, the next packet shows as well.
         seen_on = grouped.previous(rows.connection, state["seen_on"][slots], self.starts)
         undated = (self.exchange_time <= 0) & (seen_on != rows.connection)
         days = np.where(undated, np.int64(MISSING), self.day)
         newest_day = grouped.running_max(days, state["day"][slots], self.starts)
         before = grouped.previous(newest_day, state["day"][slots], self.starts)
-        self.is_stale = (self.day < before) | (undated & (self.day != before))
+        self.is_stale = (self.day < before) | undated
         self.new_session = ~self.is_stale & (self.day > before)
         session_starts = self.starts | self.new_session
         carried = ~self.new_session & self.starts

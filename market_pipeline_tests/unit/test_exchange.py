@@ -11,7 +11,8 @@ from market_pipeline.errors import ConfigurationError
 from market_pipeline.market import PACKET_COLUMNS, Columns, Mode
 from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar
 from market_pipeline.simulator.book import joined
-from market_pipeline.simulator.exchange import DAY_MINUTES, Exchange, Feed
+from market_pipeline.simulator.exchange import DAY_MINUTES, Exchange
+from market_pipeline.simulator.feed import Feed
 from market_pipeline.simulator.kite_server import SimulatorOptions, build_exchange
 from market_pipeline.simulator.listing import UNITS, Listing, default_listing
 from market_pipeline.simulator.seeded import SeededTape
@@ -26,8 +27,8 @@ CANDLE = ("open", "high", "low", "close", "volume", "open_interest")
 QUIET = LISTING.token[np.argmin(LISTING.rate)]
 
 
-def make_exchange(seed: int = 1, calendar: Calendar | None = None) -> Exchange:
-    return Exchange(LISTING, SeededTape(LISTING, seed), calendar or Calendar())
+def make_exchange(seed: int = 1, calendar: Calendar | None = None, quotes: float = 1.0) -> Exchange:
+    return Exchange(LISTING, SeededTape(LISTING, seed), calendar or Calendar(), quotes)
 
 
 def live(exchange: Exchange, tokens: list[int], start: int, seconds: int) -> Columns:
@@ -149,10 +150,12 @@ def test_the_last_live_packet_is_the_snapshot() -> None:
     snapshot = exchange.snapshot(np.array([RELIANCE]), NOON + 179)
     for name in ("last_price", "day_volume", "day_high", "day_low", "last_trade_time"):
         assert packets[name][-1] == snapshot[name][0]
+    for name in ("exchange_time", "bid_price", "ask_quantity", "buy_quantity", "sell_quantity"):
+        assert packets[name][-1] == snapshot[name][0]
 
 
 def test_an_instrument_trades_at_most_once_in_a_second() -> None:
-    packets = live(make_exchange(), [RELIANCE], NOON, 600)
+    packets = live(make_exchange(quotes=0.0), [RELIANCE], NOON, 600)
     assert (np.diff(packets["last_trade_time"]) > 0).all()
 
 
@@ -165,10 +168,15 @@ def test_day_volume_begins_again_at_midnight_when_always_open() -> None:
     exchange = make_exchange(calendar=AlwaysOpen())
     packets = live(exchange, [RELIANCE], MIDNIGHT - 600, 1200)
     fallen = np.flatnonzero(np.diff(packets["day_volume"]) < 0) + 1
-    assert packets["last_trade_time"][fallen].tolist() == [
-        min(t for t in packets["last_trade_time"] if t >= MIDNIGHT)
+    assert packets["exchange_time"][fallen].tolist() == [
+        min(t for t in packets["exchange_time"] if t >= MIDNIGHT)
     ]
-    assert packets["day_volume"][fallen] == packets["last_quantity"][fallen]
+
+
+def test_the_first_trade_of_a_session_is_all_its_volume() -> None:
+    packets = live(make_exchange(), [RELIANCE], OPENING, 60)
+    first = np.flatnonzero(packets["last_trade_time"] >= OPENING)[0]
+    assert packets["day_volume"][first] == packets["last_quantity"][first] > 0
 
 
 def test_before_the_opening_the_snapshot_is_that_of_yesterdays_close() -> None:
@@ -179,7 +187,7 @@ def test_before_the_opening_the_snapshot_is_that_of_yesterdays_close() -> None:
     assert all(np.array_equal(early[name], late[name]) for name in early)
 
 
-def test_outside_the_session_nothing_trades() -> None:
+def test_outside_the_session_nothing_is_sent() -> None:
     assert not live(make_exchange(), [RELIANCE], OPENING - 300, 300)["token"].size
 
 

@@ -116,9 +116,19 @@ def test_the_first_packet_without_a_stamp_is_not_believed() -> None:
     assert trades(*packets) == [False, False, True]
 
 
-def test_packets_without_a_stamp_are_believed_after_one_of_the_same_day() -> None:
-    stamped = Packet(volume=50)
-    assert volumes(stamped, Packet(volume=60, mode=Mode.QUOTE, connection=2)) == [MISSING, 10]
+def test_what_the_first_packet_without_a_stamp_shows_counts_with_the_second() -> None:
+    undated = [Packet(volume=v, mode=Mode.QUOTE, connection=2) for v in (60, 70)]
+    assert volumes(Packet(volume=50), *undated) == [MISSING, MISSING, 20]
+
+
+def test_yesterdays_volume_without_a_stamp_is_no_trade_of_today() -> None:
+    yesterday = Packet(volume=900, at=-DAY)
+    before_first_trade = Packet(volume=0, traded_at=-DAY)
+    cached = Packet(volume=900, mode=Mode.QUOTE, connection=2)
+    first_trade = Packet(volume=40, at=9, connection=2)
+    packets = yesterday, before_first_trade, cached, first_trade
+    assert volumes(*packets) == [MISSING, 0, MISSING, 40]
+    assert trades(*packets) == [False, False, False, True]
 
 
 def test_yesterdays_figures_without_a_stamp_do_not_open_a_session() -> None:
