@@ -9,7 +9,7 @@ import dagster as dg
 
 from market_pipeline.orchestration.partitions import bounds, trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketDatabase
-from market_pipeline.orchestration.ticks import ticks, ticks_are_fresh
+from market_pipeline.orchestration.ticks import tick_checks, ticks
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
@@ -176,14 +176,14 @@ def _one(store: Database, query: str, day: date, **values: Any) -> dict[str, Any
 
 candle_job = dg.define_asset_job(
     "candles",
-    selection=dg.AssetSelection.assets(*CANDLES) | dg.AssetSelection.checks(ticks_are_fresh),
+    selection=dg.AssetSelection.assets(*CANDLES),
     description="Store and check the candles of one trading day.",
     tags=BATCH_TAGS,
 )
 
 
 @dg.sensor(
-    job=candle_job,
+    jobs=[candle_job, tick_checks],
     minimum_interval_seconds=14,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
@@ -203,11 +203,18 @@ def candles_sensor(
     if _is_unfinished(context.instance, now - _GIVEN_UP_AFTER):
         return dg.SkipReason("the previous run has not finished")
     seen_until = datetime.fromisoformat(seen["watermark"]) if seen else watermark
+    requests = [
+        dg.RunRequest(
+            job_name=candle_job.name,
+            run_key=f"candles/{day}/{watermark.isoformat()}",
+            partition_key=str(day),
+        )
+        for day in _days(seen_until, watermark)
+    ]
+    if not seen:  # from now on the schedule checks ticks; the first time nobody should wait for it
+        requests.append(dg.RunRequest(job_name=tick_checks.name, run_key="ticks/first"))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"candles/{day}/{watermark.isoformat()}", partition_key=str(day))
-            for day in _days(seen_until, watermark)
-        ],
+        run_requests=requests,
         cursor=json.dumps({"watermark": watermark.isoformat(), "launched_at": now.isoformat()}),
     )
 

@@ -102,7 +102,7 @@ def look_for_candles(
     return result
 
 
-def test_candles_are_looked_at_as_soon_as_the_first_is_stored(
+def test_candles_and_ticks_are_looked_at_as_soon_as_the_first_candle_is_stored(
     instance: dg.DagsterInstance, store: Database
 ) -> None:
     assert isinstance(look_for_candles(instance, store, None), dg.SkipReason)
@@ -110,7 +110,8 @@ def test_candles_are_looked_at_as_soon_as_the_first_is_stored(
     candle_store.refresh(store)
     result = look_for_candles(instance, store, None)
     assert isinstance(result, dg.SensorResult)
-    assert [request.partition_key for request in result.run_requests or []] == ["2026-01-23"]
+    requests = [(each.job_name, each.partition_key) for each in result.run_requests or []]
+    assert requests == [("candles", "2026-01-23"), ("tick_checks", None)]
 
 
 @pytest.mark.parametrize(
