@@ -122,8 +122,10 @@ class TickStore:
                 self._store(batch)
 
     def _store(self, batch: Batch) -> None:
-        with self._connected() as connection, connection.transaction():
-            threshold = self._begin(connection, batch)
+        with self._connected() as connection, _transaction(connection):
+            with connection.pipeline():  # one round trip: BEGIN waits for no answer
+                connection.execute("BEGIN")
+                threshold = self._begin(connection, batch)
             if threshold is None:
                 self._require_stored(connection, batch)
                 return
@@ -204,6 +206,17 @@ class TickStore:
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Commit what the body began, or roll it back."""
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _note_late_candles(connection: Connection, ticks: Columns, threshold: int) -> None:
