@@ -65,6 +65,17 @@ def trading_dates(epoch_seconds: NDArray[Any]) -> NDArray[np.int64]:
     return (epoch_seconds.astype(np.int64) + _IST_OFFSET_SECONDS) // _SECONDS_PER_DAY
 
 
+def distinct_trading_dates(epoch_seconds: NDArray[Any]) -> list[int]:
+    """Return the trading dates among instants, rising, as days since 1970-01-01."""
+    if not epoch_seconds.size:
+        return []
+    ends = trading_dates(np.array([epoch_seconds.min(), epoch_seconds.max()]))
+    if ends[0] == ends[1]:  # as nearly always
+        return [int(ends[0])]
+    days: list[int] = np.unique(trading_dates(epoch_seconds)).tolist()
+    return days
+
+
 def trading_date(instant: datetime) -> date:
     """Return the calendar day in Asia/Kolkata of a timezone-aware instant."""
     return instant.astimezone(EXCHANGE_TZ).date()

@@ -180,7 +180,7 @@ class TickStore:
                 run(connection, "begin_gap", cause=cause, **values)
 
     def _ensure_days(self, times: NDArray[np.int64]) -> None:
-        for day in np.unique(sessions.trading_dates(times // 1_000_000)).tolist():
+        for day in sessions.distinct_trading_dates(times // 1_000_000):
             if day not in self._days:
                 with self._connected() as connection:
                     run(connection, "ensure_tick_day", day=date(1970, 1, 1) + timedelta(days=day))

@@ -96,9 +96,8 @@ class Interpreter:
         instrument_id = np.full(len(tokens), -1, np.int64)
         is_index = np.zeros(len(tokens), bool)
         packet_received = received_at[decoded.frame]
-        days = sessions.trading_dates(packet_received // 1_000_000)
-        for day in np.unique(days).tolist():
-            rows = days == day
+        for day in sessions.distinct_trading_dates(received_at // 1_000_000):
+            rows = sessions.trading_dates(packet_received // 1_000_000) == day
             known = self._tokens.on(date.fromordinal(_EPOCH_ORDINAL + day))
             instrument_id[rows], is_index[rows] = _match(tokens[rows], known)
         rejected = [

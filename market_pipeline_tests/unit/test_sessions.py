@@ -140,3 +140,20 @@ def test_a_datetime_with_a_zone_stays_the_same_instant() -> None:
     at = datetime(2026, 8, 3, 3, 45, tzinfo=UTC)
     assert sessions.to_ist(at) == at
     assert sessions.to_ist(at).hour == 9
+
+
+MIDNIGHT = 20_000 * 86_400 - 19_800  # in India, the beginning of day 20,000 since 1970
+
+
+@pytest.mark.parametrize(
+    ("instants", "days"),
+    [
+        ([], []),
+        ([MIDNIGHT, MIDNIGHT + 86_399], [20_000]),
+        ([MIDNIGHT + 1, MIDNIGHT - 1, MIDNIGHT - 86_400], [19_999, 20_000]),
+    ],
+)
+def test_trading_dates_of_instants_are_distinct_and_rising(
+    instants: list[int], days: list[int]
+) -> None:
+    assert sessions.distinct_trading_dates(np.array(instants, np.int64)) == days
