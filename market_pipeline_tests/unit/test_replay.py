@@ -22,7 +22,7 @@ BUSY = "SBIN,2016-08-16 09:15:00,245.55,246.35,244.05,245.3,692491\n"
 SCARCE = "SBIN,2016-08-16 09:16:00,245.0,246.1,244.15,245.05,1\n"
 STILL = "SBIN,2016-08-16 09:17:00,245.05,245.05,245.05,245.05,0\n"
 ODD = "SBIN,2016-08-16 09:18:00,245.0,245.1,245.0,245.1,0\n"
-REAL = Path("/work/shared/data")
+REAL = Path(__file__).parents[3] / "shared" / "data"
 
 
 def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
