@@ -1,7 +1,7 @@
 """The vocabulary of the market: exchanges, instruments, packets and ticks. No parsing, no I/O."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -163,15 +163,3 @@ class Interval(NamedTuple):
 
 
 STORED_INTERVALS = (Interval("1m", 1), Interval("5m", 5), Interval("15m", 15))
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """One contract for ever; `instrument_id` is ours, `token` the broker's at the moment."""
-
-    instrument_id: int
-    token: int
-    exchange: Exchange
-    symbol: str
-    kind: Kind
-    expiry: date | None = None

@@ -88,7 +88,7 @@ class TickStore:
     def __init__(self, url: str, stream: str, run_id: str) -> None:
         self._url, self._stream, self._run_id = url, stream, run_id
         self._connection: Connection | None = None
-        self._encoder = CopyEncoder(_FIELDS)
+        self._encoder = tick_encoder()
         self._days: set[int] = set()
 
     def open(self) -> Position:
