@@ -80,6 +80,7 @@ _LAYOUTS: dict[int, np.dtype[Any]] = {
     for body in (np.dtype(d) for d in (_LTP, _INDEX_QUOTE, _INDEX_FULL, _QUOTE, _FULL))
 }
 _PRICES = {"last_price", "average_price", "day_open", "day_high", "day_low", "previous_close"}
+_BEST = {"bid_price", "bid_quantity", "ask_price", "ask_quantity"}  # read from "depth"
 
 
 def price_divisor(tokens: NDArray[Any]) -> NDArray[np.float64]:
@@ -270,3 +271,19 @@ def _write_depth(
     for side, level in (("bid", 0), ("ask", 5)):
         depth["price"][:, level] = np.rint(packets[f"{side}_price"][rows] * divisor)
         depth["quantity"][:, level] = packets[f"{side}_quantity"][rows]
+
+
+def carried(packets: Columns, mode: Mode) -> Columns:
+    """Return what is left of packets that are sent in a mode: what decode is to make of them."""
+    divisor = price_divisor(packets["token"])
+    left = empty_packets(len(divisor))
+    is_index = (packets["token"] & 0xFF) == INDICES
+    for kind in (False, True):
+        rows = np.flatnonzero(is_index == kind)
+        names = set(_LAYOUTS[_length(mode, kind)].names or ())
+        for name in left.keys() & (names | _BEST if "depth" in names else names):
+            values = packets[name][rows]
+            if left[name].dtype.kind == "f":
+                values = np.rint(values * divisor[rows]) / divisor[rows]
+            left[name][rows] = values
+    return left

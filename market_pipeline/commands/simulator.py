@@ -10,6 +10,8 @@ from market_pipeline.commands.connected import configured
 from market_pipeline.simulator import kite_server
 from market_pipeline.simulator.kite_server import SimulatorOptions
 
+_MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
 
 def simulator(  # noqa: PLR0913 - each is an option of the command line
     host: Annotated[str, typer.Option(help="The address to answer at.")] = "127.0.0.1",
@@ -39,6 +41,13 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
     always_open: Annotated[
         bool, typer.Option("--always-open/--exchange-hours", help="When there is trading.")
     ] = True,
+    ledger: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Record every packet sent in this folder.")
+    ] = None,
+    starts_at: Annotated[
+        datetime | None,
+        typer.Option(formats=_MOMENTS, help="What the exchange's clock shows first, in IST."),
+    ] = None,
 ) -> None:
     """Run a simulated exchange that speaks Kite's protocol."""
     configured()
@@ -57,5 +66,7 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         start_when_subscribed=start_when_subscribed,
         rate_limits=rate_limits,
         always_open=always_open,
+        ledger=ledger,
+        starts_at=starts_at,
     )
     kite_server.serve(options, lambda url: typer.echo(f"listening on {url}"))

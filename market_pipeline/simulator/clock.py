@@ -3,18 +3,30 @@
 import asyncio
 import math
 import time
+from datetime import datetime
 
 _WAKING_LATE = 0.001  # seconds; a timer that fires early would send stamps of the future
 _LONGEST_CATCH_UP = 60  # seconds; a laptop that wakes from sleep does not live through the night
 
 
 class RealClock:
-    """The time of this machine."""
+    """The time of this machine, shifted by a constant; it never goes back.
+
+    A machine's clock that is set back is not followed: the seconds go on at their pace.
+    """
 
     finished = False
 
-    def __init__(self) -> None:
-        self._last = int(time.time())
+    def __init__(self, shift_seconds: float = 0) -> None:
+        self._shift = shift_seconds
+        self._anchor = (time.time() + shift_seconds, time.monotonic())
+        self._last = int(self._anchor[0])
+
+    @classmethod
+    def starting_at(cls, moment: datetime | None) -> "RealClock":
+        """Make a clock that shows `moment` now; the machine's time for None."""
+        # Whole seconds: both clocks enter a second together, so latencies can still be read off.
+        return cls(int(moment.timestamp()) - int(time.time()) if moment else 0)
 
     def now(self) -> int:
         # Not the machine's time: what is asked for must not be ahead of what was sent.
@@ -26,13 +38,23 @@ class RealClock:
     async def next_second(self) -> int:
         """Wait for the next second and enter it. Seconds come one after the other, even late."""
         upcoming = self._last + 1
-        now = time.time()
+        now = self._running()
         if now - upcoming > _LONGEST_CATCH_UP:
             upcoming = math.ceil(now)
         if upcoming > now:
             await asyncio.sleep(upcoming - now + _WAKING_LATE)
         self._last = upcoming
         return upcoming
+
+    def _running(self) -> float:
+        """Return the later of the machine's clock and what it was plus the time since."""
+        shown = time.time() + self._shift  # read first: a pause in between must not add up
+        since = time.monotonic()
+        paced = self._anchor[0] + since - self._anchor[1]
+        if shown < paced:
+            return paced
+        self._anchor = (shown, since)
+        return shown
 
 
 class ReplayClock:

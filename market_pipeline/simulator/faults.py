@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from market_pipeline.simulator import disturbances
 from market_pipeline.simulator.accounts import Accounts
 from market_pipeline.simulator.kite_ticker import Ticker
 
@@ -28,6 +29,11 @@ class Faults:
             "outage": self.switch_outage,
             "malformed": self.malformed,
             "text": self.text,
+            "duplicate": self.duplicate,
+            "late": self.late,
+            "cut": self.cut,
+            "garbage_length": self.garbage_length,
+            "half_frame": self.half_frame,
             "expire_tokens": self.expire_tokens,
             "clear": self.clear,
         }
@@ -48,7 +54,7 @@ class Faults:
 
     async def drop(self) -> None:
         """Cut all connections without a closing handshake."""
-        self._ticker.drop_all()
+        self._ticker.drop_all("fault: drop")
 
     async def silence(self, on: bool = True) -> None:
         """Keep connections open and send nothing on them, not even heartbeats."""
@@ -74,13 +80,34 @@ class Faults:
         """Send a text message to all connections."""
         await self._ticker.broadcast(message)
 
+    async def duplicate(self, frames: int = 1) -> None:
+        """Send the next frames of packets of each open connection twice."""
+        self._ticker.disturb(disturbances.DUPLICATE, frames)
+
+    async def late(self, frames: int = 1, seconds: float = 2.0) -> None:
+        """Hold the next frames back for `seconds`, while newer ones go ahead."""
+        self._ticker.disturb(disturbances.late(float(seconds)), frames)
+
+    async def cut(self, frames: int = 1) -> None:
+        """End the next frames with more than one packet in the middle of a packet."""
+        self._ticker.disturb(disturbances.CUT, frames)
+
+    async def garbage_length(self, frames: int = 1) -> None:
+        """Overwrite the length of a packet in the middle of the next frames."""
+        self._ticker.disturb(disturbances.GARBAGE_LENGTH, frames)
+
+    async def half_frame(self) -> None:
+        """Write half of the next WebSocket frame of each connection, and cut the line."""
+        self._ticker.disturb(disturbances.HALF_FRAME, 1)
+
     async def expire_tokens(self) -> None:
         """Make all access tokens invalid; open connections stay."""
         self._accounts.expire_tokens()
 
     async def clear(self) -> None:
-        """Return every switch to normal."""
+        """Return every switch to normal; frames that are held back are still sent."""
         self.outage = False
         self._ticker.silent = False
         self._ticker.refuse_with = None
         self._ticker.handshake_seconds = 0.0
+        self._ticker.disturb_no_more()

@@ -8,16 +8,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from market_pipeline.errors import ConfigurationError, PortInUse
-from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar, trading_date
+from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar, to_ist, trading_date
 from market_pipeline.simulator.accounts import Accounts, Budgets, Refused
 from market_pipeline.simulator.clock import RealClock, ReplayClock
+from market_pipeline.simulator.dispatch import Dispatch
 from market_pipeline.simulator.exchange import Exchange
 from market_pipeline.simulator.faults import Faults
 from market_pipeline.simulator.kite_rest import Handler, Rest, failure, success
@@ -29,7 +30,6 @@ from market_pipeline.simulator.seeded import SeededTape
 logger = logging.getLogger(__name__)
 
 MOST_INSTRUMENTS = 100_000
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class SimulatorOptions:
     start_when_subscribed: int | None = None
     rate_limits: bool = True
     always_open: bool = True
+    ledger: Path | None = None  # a folder for a record of every packet sent
+    starts_at: datetime | None = None  # what the clock shows first; without zone it is IST
 
 
 class Simulator:
@@ -59,8 +61,9 @@ class Simulator:
         self.options = options
         self.exchange, self.clock = build_exchange(options)
         self.accounts = Accounts(options.api_key, options.api_secret)
+        self._dispatch = Dispatch(options.ledger) if options.ledger else None
         self.ticker = Ticker(
-            self.exchange, self.clock, self.accounts, options.start_when_subscribed
+            self.exchange, self.clock, self.accounts, options.start_when_subscribed, self._dispatch
         )
         self.faults = Faults(self.ticker, self.accounts)
         self._rest = Rest(
@@ -111,9 +114,12 @@ class Simulator:
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 logger.error("the feed had stopped", exc_info=outcome)
-        self.ticker.drop_all()
+        self.ticker.drop_all("the simulator stopped")
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._dispatch is not None:
+            self._dispatch.close()
+            self._dispatch = None
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._answer_errors])
@@ -174,12 +180,13 @@ def build_exchange(options: SimulatorOptions) -> tuple[Exchange, RealClock | Rep
     calendar = AlwaysOpen() if options.always_open else Calendar()
     if options.replay is not None:
         return _replayed_file(options, options.replay, calendar)
-    day = options.day or trading_date(datetime.now(EXCHANGE_TZ))
+    starts_at = to_ist(options.starts_at) if options.starts_at else None
+    day = options.day or trading_date(starts_at or datetime.now(EXCHANGE_TZ))
     listing = default_listing(day, options.instruments)
     tape = SeededTape(listing, options.seed, options.every_second)
     exchange = Exchange(listing, tape, calendar, _quotes(options))
     if options.day is None:
-        return exchange, RealClock()
+        return exchange, RealClock.starting_at(starts_at)
     sessions = [calendar.session(venue, options.day) for venue in listing.venues]
     edges = [(s.opens_at.timestamp(), s.closes_at.timestamp()) for s in sessions if s]
     if not edges:
@@ -195,6 +202,9 @@ def _refuse_nonsense(options: SimulatorOptions) -> None:
         raise ConfigurationError(
             f"instruments is {options.instruments}: choose 1 to {MOST_INSTRUMENTS:,}"
         )
+    for name in ("replay", "day"):
+        if options.starts_at is not None and getattr(options, name) is not None:
+            raise ConfigurationError(f"starts_at and {name} exclude each other: choose one")
 
 
 def _quotes(options: SimulatorOptions) -> float:
@@ -210,11 +220,7 @@ def _replayed_file(
     candles = read_candles(path)
     listing = replay_listing(candles)
     tape = ReplayTape(candles, listing)
-    day = tape.days[0] if options.day is None else (options.day - _EPOCH).days
-    if day not in tape.days:
-        known = ", ".join(str(_EPOCH + timedelta(days=d)) for d in tape.days[:10])
-        raise ConfigurationError(f"{path} has no candles of {options.day}; it has {known}")
-    first, end = tape.span(day)
+    first, end = tape.span(tape.day(options.day, path))
     return (
         Exchange(listing, tape, calendar, _quotes(options)),
         ReplayClock(first * 60 - 1, end * 60, options.speed),

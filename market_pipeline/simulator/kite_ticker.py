@@ -1,7 +1,6 @@
 """Kite's WebSocket: subscriptions, cached packets, live packets and heartbeats."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -10,10 +9,12 @@ import numpy as np
 from aiohttp import WSMsgType, web
 
 from market_pipeline.brokers import kite_wire
-from market_pipeline.market import Columns, Mode
+from market_pipeline.market import Mode
 from market_pipeline.simulator.accounts import Accounts
 from market_pipeline.simulator.book import Prints
 from market_pipeline.simulator.clock import RealClock, ReplayClock
+from market_pipeline.simulator.connection import MODES, Connection, Disturbance
+from market_pipeline.simulator.dispatch import Dispatch
 from market_pipeline.simulator.exchange import Exchange
 from market_pipeline.simulator.feed import Feed
 from market_pipeline.simulator.noise import Int
@@ -22,57 +23,10 @@ logger = logging.getLogger(__name__)
 
 MOST_TOKENS = 3_000
 MOST_CONNECTIONS = 3
-_PACKETS_A_FRAME = 1_000
 _HEARTBEAT_SECONDS = 1.0
 _SETTLING_SECONDS = 0.5
 _PATIENCE_SECONDS = 10.0
-_MODES = (None, Mode.LTP, Mode.QUOTE, Mode.FULL)  # by the code that a connection keeps
-_CODES: dict[str | None, int] = {mode.value: code for code, mode in enumerate(_MODES) if mode}
-
-
-class Connection:
-    """One client and what it subscribed to."""
-
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request, size: int) -> None:
-        self.socket = socket
-        self.request = request
-        self.modes = np.zeros(size, np.int8)
-        self.packets_sent = 0
-        self.last_sent = time.monotonic()
-        # Packets of an instrument leave in the order of its trades: one sender at a time.
-        self.lock = asyncio.Lock()
-
-    @property
-    def subscribed(self) -> int:
-        return int(np.count_nonzero(self.modes))
-
-    async def send(self, payload: bytes | str) -> None:
-        """Send a frame; waits while the client reads too slowly. A closed connection is no error.
-
-        Whoever closes a connection removes it; the frames for it are lost, as on a real line.
-        """
-        self.last_sent = time.monotonic()
-        with contextlib.suppress(ConnectionError):
-            if isinstance(payload, str):
-                await self.socket.send_str(payload)
-            else:
-                await self.socket.send_bytes(payload)
-
-    async def send_packets(self, rows: Int, packets: Columns) -> None:
-        """Send those packets that are subscribed to, each in its mode."""
-        codes = self.modes[rows]
-        for code in np.unique(codes[codes > 0]):
-            chosen = np.flatnonzero(codes == code)
-            for start in range(0, len(chosen), _PACKETS_A_FRAME):
-                part = chosen[start : start + _PACKETS_A_FRAME]
-                columns = {name: values[part] for name, values in packets.items()}
-                await self.send(kite_wire.encode(columns, _MODES[code] or Mode.QUOTE))
-                self.packets_sent += len(part)
-
-    def abort(self) -> None:
-        """Cut the line without a closing handshake."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
+_CODES: dict[str | None, int] = {mode.value: code for code, mode in enumerate(MODES) if mode}
 
 
 class Ticker:
@@ -84,6 +38,7 @@ class Ticker:
         clock: RealClock | ReplayClock,
         accounts: Accounts,
         start_when_subscribed: int | None = None,
+        dispatch: Dispatch | None = None,
     ) -> None:
         self.exchange = exchange
         self.clock = clock
@@ -92,6 +47,8 @@ class Ticker:
         self.refuse_with: int | None = None
         self.handshake_seconds = 0.0
         self._accounts = accounts
+        self._dispatch = dispatch
+        self._sent_before = 0  # packets, on connections that have ended
         self._start_when = start_when_subscribed
         self._starting: asyncio.TimerHandle | None = None
         self._feed: Feed | None = None
@@ -106,8 +63,8 @@ class Ticker:
             return web.Response(status=refusal, text="Forbidden" if refusal == 403 else "")
         # Pongs that no ping asked for make KiteTicker hang up, so there are no pings from here.
         socket = web.WebSocketResponse(compress=False, heartbeat=None, max_msg_size=0)
-        connection = Connection(socket, request, len(self.exchange.listing))
         await socket.prepare(request)
+        connection = Connection(socket, request, len(self.exchange.listing), self._dispatch)
         self.connections.append(connection)
         try:
             await connection.send(_greeting(len(self.exchange.listing)))
@@ -116,7 +73,9 @@ class Ticker:
                     await self._receive(connection, message.data)
         finally:
             self.connections.remove(connection)
+            self._sent_before += connection.packets_sent
             self._feed = None
+            await connection.end()
         return socket
 
     def _refusal(self, request: web.Request) -> int | None:
@@ -200,7 +159,7 @@ class Ticker:
                     await connection.send_packets(prints.row, packets)
             except TimeoutError:
                 logger.warning("a client did not read for %s s: dropped", self._patience)
-                connection.abort()
+                connection.abort("client too slow")
 
         await asyncio.gather(*(send(connection) for connection in list(self.connections)))
 
@@ -216,17 +175,32 @@ class Ticker:
 
     async def broadcast(self, payload: bytes | str) -> None:
         """Send one frame to all connections."""
-        await asyncio.gather(*(c.send(payload) for c in list(self.connections)))
+        await asyncio.gather(
+            *(
+                c.send(payload) if isinstance(payload, str) else c.send_raw(payload)
+                for c in list(self.connections)
+            )
+        )
 
-    def drop_all(self) -> None:
+    def disturb(self, disturbance: Disturbance, frames: int) -> None:
+        """Let something happen to the next frames of packets of each open connection."""
+        for connection in self.connections:
+            connection.disturbances.extend([disturbance] * frames)
+
+    def disturb_no_more(self) -> None:
+        """Forget what has not happened yet."""
+        for connection in self.connections:
+            connection.disturbances.clear()
+
+    def drop_all(self, cause: str) -> None:
         """Cut all lines."""
         for connection in list(self.connections):
-            connection.abort()
+            connection.abort(cause)
 
     @property
     def packets_sent(self) -> int:
-        """How many packets the open connections have been sent."""
-        return sum(connection.packets_sent for connection in self.connections)
+        """How many packets have been sent on all connections there ever were."""
+        return self._sent_before + sum(c.packets_sent for c in self.connections)
 
     def status(self) -> dict[str, object]:
         """Describe the clock and the connections."""
@@ -238,6 +212,7 @@ class Ticker:
                 for c in self.connections
             ],
             "subscribed": sum(c.subscribed for c in self.connections),
+            "packets_sent": self.packets_sent,
         }
 
 

@@ -1,7 +1,7 @@
 """A tape of real one-minute candles, read from a CSV or Parquet file."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _NAMES = {
     "volume": ("volume",),
     "open_interest": ("oi", "open_interest"),
 }
+_EPOCH = date(1970, 1, 1)
 _OPTIONAL = "open_interest"
 _PAISA = UNITS // 100
 _MOST_TRADES = 20
@@ -150,6 +151,18 @@ class ReplayTape:
             for row, security in enumerate(listing.securities)
         ]
         self.days = sorted(set(trading_dates(candles["minute"].to_numpy() * 60).tolist()))
+
+    def day(self, wanted: date | None, path: Path) -> int:
+        """Return a day in the file, the first by default, as days since 1970.
+
+        Raises:
+            ConfigurationError: the file has no candles of that day.
+        """
+        day = self.days[0] if wanted is None else (wanted - _EPOCH).days
+        if day not in self.days:
+            known = ", ".join(str(_EPOCH + timedelta(days=d)) for d in self.days[:10])
+            raise ConfigurationError(f"{path} has no candles of {wanted}; it has {known}")
+        return day
 
     def span(self, day: int) -> tuple[int, int]:
         """Return the first minute of a day (since 1970) and the one after its last."""
