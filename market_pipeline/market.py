@@ -16,6 +16,10 @@ MISSING = -1
 """Marks an integer that a packet does not carry; wire integers are unsigned. No price is NaN."""
 
 
+DAMAGED_JOURNAL = "damaged journal"
+"""The cause of a gap in which bytes were received that the disk then spoilt."""
+
+
 class Exchange(StrEnum):
     NSE = "NSE"
     BSE = "BSE"

@@ -22,6 +22,7 @@ ALLOWED = {
     "errors": set[str](),
     "sessions": {"errors"},
     "quality": {"errors", "market"},
+    "proof": {"market"},
     "config": {"errors", "sessions"},
     "brokers": FOUNDATION,
     "storage": FOUNDATION,
@@ -35,7 +36,7 @@ ALLOWED = {
     "stack": FOUNDATION | {"processes", "services", "storage"},
     "dashboard": FOUNDATION | {"storage"},
     "commands": FOUNDATION
-    | {"brokers", "dashboard", "services", "simulator", "stack", "storage", "streaming"},
+    | {"brokers", "dashboard", "proof", "services", "simulator", "stack", "storage", "streaming"},
     "client": FOUNDATION | {"storage"},
     "__main__": FOUNDATION | {"commands"},
     "__init__": set[str](),

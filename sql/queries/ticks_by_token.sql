@@ -1,0 +1,14 @@
+-- A broker's ticks since an instant, under the tokens that named their instruments that day.
+SELECT
+    b.token,
+    (extract(EPOCH FROM t.received_at) * 1000000)::bigint AS received_at,
+    t.seq & 4294967295 AS arrival,
+    t.last_price, t.last_quantity, t.average_price, t.day_volume, t.open_interest,
+    t.buy_quantity, t.sell_quantity, t.bid_price, t.bid_quantity, t.ask_price, t.ask_quantity,
+    extract(EPOCH FROM t.exchange_time)::bigint AS exchange_time
+FROM ticks AS t
+JOIN broker_instruments AS b
+ON b.broker = :broker AND b.instrument_id = t.instrument_id
+AND (t.received_at AT TIME ZONE 'Asia/Kolkata')::date >= b.valid_from
+AND ((t.received_at AT TIME ZONE 'Asia/Kolkata')::date < b.valid_to OR b.valid_to IS NULL)
+WHERE t.received_at >= :since
