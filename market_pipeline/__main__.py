@@ -7,8 +7,10 @@ import typer
 
 from market_pipeline.commands import market, running
 from market_pipeline.commands.database import database_app
+from market_pipeline.commands.rebuild import replay
 from market_pipeline.commands.replay import replay_check
 from market_pipeline.commands.simulator import simulator
+from market_pipeline.commands.verify import verify_ticks
 from market_pipeline.errors import ConfigurationError, MarketPipelineError
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,9 @@ app.command()(running.demo)
 app.command()(running.up)
 app.command()(running.env)
 app.command()(simulator)
+app.command()(replay)
 app.command()(replay_check)
+app.command()(verify_ticks)
 app.command()(market.subscribe)
 app.command()(market.unsubscribe)
 app.command()(market.stream)

@@ -10,6 +10,7 @@ defs = dg.Definitions(
     asset_checks=[
         instruments.instrument_checks,
         ticks.ticks_are_fresh,
+        ticks.no_instrument_is_silent,
         ticks.tick_retention,
         candles.rows_arrive,
         candles.volumes_agree_with_ticks,

@@ -19,7 +19,8 @@ MarketPipelineError
 ├── JournalError
 │   ├── JournalFull
 │   └── JournalLocked
-└── StreamTakenOver
+├── StreamTakenOver
+└── PositionLost
 """
 
 
@@ -104,6 +105,10 @@ class JournalLocked(JournalError):
 
 class StreamTakenOver(MarketPipelineError):
     """Another process committed ticks for this stream. This one stops so that none is doubled."""
+
+
+class PositionLost(MarketPipelineError):
+    """The database has forgotten commits, as after a fail-over. The journal must be read again."""
 
 
 def is_transient(error: BaseException) -> bool:

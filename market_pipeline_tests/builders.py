@@ -170,9 +170,14 @@ class Outage:
         self._home, self._server = home, server
         self.database = Database(embedded.url(home))
 
-    def begin(self) -> None:
+    def processes(self) -> list[psutil.Process]:
+        """Return the postmaster and everything it has started."""
         pid = (self._home / "postgres/data/postmaster.pid").read_text().split()[0]
-        victim = psutil.Process(int(pid))
+        postmaster = psutil.Process(int(pid))
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def begin(self) -> None:
+        victim = self.processes()[0]
         victim.kill()
         eventually(lambda: victim.status() == psutil.STATUS_ZOMBIE, "the postmaster did not die")
 

@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 
 from market_pipeline.brokers import kite_wire
-from market_pipeline.brokers.base import Broker, Sink
+from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
 from market_pipeline.config import Settings
 from market_pipeline.market import INSTRUMENT_SCHEMA, Candle, Decoded, Interval, Mode
 from market_pipeline.storage import instruments
 from market_pipeline.storage.database import Database
-from market_pipeline.streaming import supervisor
+from market_pipeline.streaming import listener, supervisor
 from market_pipeline.streaming.heartbeat import StreamReport
 from market_pipeline.streaming.supervisor import StopReason
 from market_pipeline_tests.builders import (
@@ -53,7 +53,13 @@ class Obedient(Broker):
     ) -> list[Candle]:
         raise NotImplementedError
 
-    def listen(self, wanted: Callable[[], Mapping[int, Mode]], sink: Sink, stop: Event) -> None:
+    def listen(
+        self,
+        wanted: Callable[[], Mapping[int, Mode]],
+        sink: Sink,
+        stop: Event,
+        patience: Callable[[], float] = lambda: FRAME_SECONDS,
+    ) -> None:
         self.listened += 1
         sink.connected()
         try:
@@ -141,8 +147,10 @@ def prepare(database: Database) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less for everything."""
-    for name in ("_BEAT", "_FENCE", "_RETRY", "_TOKEN_POLL", "_FIRST_REPORT"):
+    for name in ("_BEAT", "_FENCE", "_RETRY", "_FIRST_REPORT"):
         monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.1)
+    for name in ("_TOKEN_POLL", "_ROOM_POLL"):
+        monkeypatch.setattr(listener, f"{name}_SECONDS", 0.1)
 
 
 @pytest.fixture

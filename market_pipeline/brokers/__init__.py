@@ -35,7 +35,8 @@ def _kite(settings: Settings) -> Kite:
         return settings.kite_access_token or _stored(settings, BrokerName.KITE)
 
     # Streaming needs no secret; kite_credentials() says what to do where the key is missing.
-    return Kite(settings.kite_api_key or settings.kite_credentials()[0], token)
+    key = settings.kite_api_key or settings.kite_credentials()[0]
+    return Kite(key, token, logins=lambda: token_store(settings).last_login(BrokerName.KITE))
 
 
 def _simulator(settings: Settings) -> Kite:
@@ -45,6 +46,7 @@ def _simulator(settings: Settings) -> Kite:
         lambda: _stored(settings, BrokerName.SIMULATOR),
         rest_root=root,
         ticker_root=root.replace("http", "ws", 1),
+        logins=lambda: token_store(settings).last_login(BrokerName.SIMULATOR),
     )
 
 

@@ -10,6 +10,9 @@ import polars as pl
 
 from market_pipeline.market import Candle, Decoded, Interval, Mode
 
+FRAME_SECONDS = 10.0
+"""How long a connection may be silent during a session; brokers send heartbeats every second."""
+
 
 class Sink(Protocol):
     """Takes what arrives on a connection, in order. Each call returns when it is journaled."""
@@ -48,11 +51,19 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    def listen(self, wanted: Callable[[], Mapping[int, Mode]], sink: Sink, stop: Event) -> None:
+    def listen(
+        self,
+        wanted: Callable[[], Mapping[int, Mode]],
+        sink: Sink,
+        stop: Event,
+        patience: Callable[[], float] = lambda: FRAME_SECONDS,
+    ) -> None:
         """Hand everything that arrives to `sink` until `stop` is set; reconnect as needed.
 
         `wanted` is asked about once a second for the tokens to be subscribed and their modes;
-        a change is applied to the open connection. Exceptions from `sink` end the listening.
+        a change is applied to the open connection. `patience` says how many seconds without a
+        frame, heartbeats included, a connection may last before it is made anew. Exceptions from
+        `sink` end the listening.
 
         Raises:
             TokenExpired: the broker refused the access token; a new one is needed.

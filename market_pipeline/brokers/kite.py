@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import SecretStr
 
 from market_pipeline.brokers import kite_rest, kite_wire
-from market_pipeline.brokers.base import Broker, Sink
+from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
 from market_pipeline.errors import ConfigurationError, RequestRefused, TokenExpired, UnexpectedReply
 from market_pipeline.market import Candle, Decoded, Interval, Mode
 from market_pipeline.sessions import to_ist
@@ -36,7 +36,8 @@ class Kite(Broker):
     """Kite, or whatever speaks its protocol at `rest_root` and `ticker_root`.
 
     `tokens` is asked for the access token before each request and each listening, so a login in
-    another process takes effect without a restart.
+    another process takes effect without a restart. What `logins` returns changes with each login:
+    on the same day Kite may give the same token again.
     """
 
     max_tokens_per_stream = 3000
@@ -47,7 +48,7 @@ class Kite(Broker):
         tokens: Callable[[], SecretStr | None],
         rest_root: str | None = None,
         ticker_root: str | None = None,
-        frame_timeout: float = 10.0,
+        logins: Callable[[], object] = str,
     ) -> None:
         if rest_root and urlsplit(rest_root).path not in ("", "/"):
             # The SDK joins addresses so that a path in the root is lost without a word.
@@ -56,7 +57,7 @@ class Kite(Broker):
         self._tokens = tokens
         self._rest_root = rest_root.rstrip("/") if rest_root else None
         self._ticker_root = ticker_root
-        self._frame_timeout = frame_timeout
+        self._logins = logins
 
     def instruments(self) -> pl.DataFrame:
         with self._session(self._tokens()) as session:
@@ -95,7 +96,13 @@ class Kite(Broker):
         first, last = to_ist(start), to_ist(end)
         return [candle for candle in candles if first <= candle.time <= last]
 
-    def listen(self, wanted: Callable[[], Mapping[int, Mode]], sink: Sink, stop: Event) -> None:
+    def listen(
+        self,
+        wanted: Callable[[], Mapping[int, Mode]],
+        sink: Sink,
+        stop: Event,
+        patience: Callable[[], float] = lambda: FRAME_SECONDS,
+    ) -> None:
         """Hand everything that arrives to `sink` until `stop` is set; reconnect as needed.
 
         The sink is called on the network thread, in order: while it works nothing else arrives,
@@ -104,17 +111,18 @@ class Kite(Broker):
         Raises:
             TokenExpired: there is no access token, or Kite refused it.
             RateLimited: Kite refused the connection repeatedly, as it does beyond three per key.
-            BrokerUnavailable: the line was lost and could not be established again.
+            BrokerUnavailable: the line was lost and could not be established again, or the network
+                thread of this process is stuck; only a new process helps then.
         """
         ticker = _optional("market_pipeline.brokers.kite_ticker")
         token = self._required_token()
-        line = ticker.Line(sink, self._frame_timeout)
+        line = ticker.Line(sink)
         tokens = self._at_most_one_stream(wanted())
         line.open(self._api_key, token, self._ticker_root, tokens)
         try:
             while not stop.wait(_POLL_SECONDS):
                 line.raise_failure()
-                line.check(self._at_most_one_stream(wanted()))
+                line.check(self._at_most_one_stream(wanted()), patience())
         finally:
             line.close()
         line.raise_failure()
@@ -123,7 +131,8 @@ class Kite(Broker):
         token = self._tokens()
         if token is None:
             return ""
-        return hashlib.sha256(token.get_secret_value().encode()).hexdigest()[:12]
+        login = f"{token.get_secret_value()} {self._logins()}"
+        return hashlib.sha256(login.encode()).hexdigest()[:12]
 
     def decode(self, frames: Sequence[bytes]) -> Decoded:
         return kite_wire.decode(frames)

@@ -42,6 +42,7 @@ _CONNECT_SECONDS = 10
 _CLOSE_SECONDS = 5.0
 _STARTUP_SECONDS = 10.0
 _RECHECK_SECONDS = 0.1
+_STUCK_SECONDS = 60.0
 _NORMAL_CLOSURE = 1000
 
 reactor: Any = _reactor  # a module to type checkers, an object at run time
@@ -74,9 +75,9 @@ class Line:
     lost one; nothing after close() has returned.
     """
 
-    def __init__(self, sink: Sink, frame_timeout: float) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._frame_timeout = frame_timeout
+        self._checked_at = time.monotonic()
         self._closed = threading.Event()
         self._failure: Exception | None = None
         # What follows is touched on the reactor's thread only.
@@ -98,9 +99,16 @@ class Line:
         self._wanted = wanted
         reactor.callFromThread(self._connect, api_key, token, root)
 
-    def check(self, wanted: dict[int, Mode]) -> None:
-        """Apply changed subscriptions, and drop the connection if it has gone silent."""
-        reactor.callFromThread(self._check, wanted)
+    def check(self, wanted: dict[int, Mode], patience: float) -> None:
+        """Apply changed subscriptions; drop a connection that was silent for `patience` seconds.
+
+        Raises:
+            BrokerUnavailable: the network thread has not carried out a check for long.
+        """
+        stuck = time.monotonic() - self._checked_at
+        if stuck > _STUCK_SECONDS:
+            raise BrokerUnavailable(f"the network thread has been stuck for {stuck:.0f} s")
+        reactor.callFromThread(self._check, wanted, patience)
 
     def close(self) -> None:
         """Close the connection, or the attempt at one, and wait for the end of it."""
@@ -137,22 +145,23 @@ class Line:
             if not self._closing:
                 ticker.connect()
 
-    def _check(self, wanted: dict[int, Mode]) -> None:
+    def _check(self, wanted: dict[int, Mode], patience: float) -> None:
         with _Keeping(self):
+            self._checked_at = time.monotonic()
             self._wanted = wanted
             if self._is_open and not self._closing:
                 self._subscribe()
-                if self._is_silent():
+                if self._is_silent(patience):
                     # Whatever held this thread up held the messages up too: read them first.
-                    reactor.callLater(_RECHECK_SECONDS, self._drop_if_silent)
+                    reactor.callLater(_RECHECK_SECONDS, self._drop_if_silent, patience)
 
-    def _is_silent(self) -> bool:
-        return self._is_open and time.monotonic() - self._last_message > self._frame_timeout
+    def _is_silent(self, patience: float) -> bool:
+        return self._is_open and time.monotonic() - self._last_message > patience
 
-    def _drop_if_silent(self) -> None:
+    def _drop_if_silent(self, patience: float) -> None:
         with _Keeping(self):
-            if self._is_silent():
-                self._drop(f"no frame for {self._frame_timeout:g} s")
+            if self._is_silent(patience):
+                self._drop(f"no frame for {patience:g} s")
 
     def _drop(self, cause: str) -> None:
         self._cause = self._cause or cause
@@ -243,7 +252,7 @@ class Line:
         self._failure = self._failure or error
         self._stop_retries()
         if self._is_open:
-            self._drop(f"ended by {type(error).__name__}")
+            self._drop(f"{type(error).__name__}: {error}")
 
     def _close(self) -> None:
         with _Keeping(self):

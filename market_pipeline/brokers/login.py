@@ -58,6 +58,13 @@ class TokenStore:
             ) from None
         return token if now < expires_at(issued_at) else None
 
+    def last_login(self, broker: str) -> int:
+        """Return something that rises with each login, 0 before the first."""
+        try:
+            return self._path(broker).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def _path(self, broker: str) -> Path:
         return self._folder / f"{broker}.json"
 

@@ -24,6 +24,7 @@ class StreamRun:
     ended_at: float | None = None
     lived: float = 0.0
     heartbeat_age: float | None = None  # None: this run has never written one
+    process_is_gone: bool = False  # surely so, because it ran on this machine
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class End:
 class Policy:
     """Seconds throughout."""
 
-    delays: tuple[float, ...] = (0, 5, 15, 30, 60, 120, 300)  # by number of short runs in a row
-    healthy_after: float = 120
+    # By number of short runs in a row. Starting alone takes some seconds, so the first few need no
+    # delay, and a stream that was killed is back within seconds; one that cannot start gets rare.
+    delays: tuple[float, ...] = (0, 0, 0, 5, 15, 30, 60, 120, 300)
+    healthy_after: float = 10
     stale_after: float = 45
     first_heartbeat_within: float = 60
     starts_within: float = 180
@@ -135,6 +138,8 @@ def _gone(run: StreamRun, now: float, policy: Policy) -> _Complaint | None:
         return _Complaint("it never started", 0, worker_is_gone=True)
     if run.phase is not Phase.RUNNING:
         return None
+    if run.process_is_gone:
+        return _Complaint("its process does not exist any more", 0, worker_is_gone=True)
     if run.heartbeat_age is None:
         silent, limit = run.lived, policy.first_heartbeat_within
     else:
@@ -153,4 +158,6 @@ def _delay(history: Sequence[StreamRun], now: float, policy: Policy) -> float:
         short += 1
     if not short or history[-1].ended_at is None:
         return 0.0
-    return history[-1].ended_at + policy.delays[min(short, len(policy.delays) - 1)] - now
+    # It did not end in the future: then the clock was set back, which must not become a wait.
+    ended_at = min(history[-1].ended_at, now)
+    return ended_at + policy.delays[min(short, len(policy.delays) - 1)] - now

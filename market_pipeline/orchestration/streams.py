@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -17,6 +17,7 @@ from market_pipeline.orchestration.ticks import (
     tick_stream,
 )
 from market_pipeline.sessions import Calendar, trading_date
+from market_pipeline.streaming.identity import is_gone
 
 _MARGIN = timedelta(minutes=15)  # as in the supervisor, which ends the stream by it
 _LAST_START = timedelta(minutes=1)  # before the margin ends: no run for its last moments
@@ -30,6 +31,11 @@ _PHASES = {
     dg.DagsterRunStatus.CANCELING: Phase.STOPPING,
 }
 """Every other status is of a run that has ended."""
+
+
+class _SignOfLife(NamedTuple):
+    heartbeat_age: float | None = None
+    process_is_gone: bool = False
 
 
 @dg.sensor(
@@ -48,8 +54,8 @@ def tick_stream_sensor(
         for stream, exchanges in desired_streams(store, broker).items()
         if any(_may_start(broker.settings.calendar, exchange, now) for exchange in exchanges)
     ]
-    ages = {row["run_id"]: row["heartbeat_age"] for row in store.query("stream_ages").to_dicts()}
-    runs = _runs(context.instance, wanted, ages, now.timestamp())
+    signs = {row["run_id"]: _sign(row) for row in store.query("stream_ages").to_dicts()}
+    runs = _runs(context.instance, wanted, signs, now.timestamp())
     decided = plan(wanted, runs, _noticed(context.cursor), now.timestamp())
     for end in decided.end:
         _end(context, end)
@@ -104,8 +110,12 @@ def _end(context: dg.SensorEvaluationContext, end: End) -> None:
         context.log.warning(f"run {end.run_id} cannot be reached: {error}")
 
 
+def _sign(row: dict[str, Any]) -> _SignOfLife:
+    return _SignOfLife(row["heartbeat_age"], bool(row["process"]) and is_gone(row["process"]))
+
+
 def _runs(
-    instance: dg.DagsterInstance, wanted: list[str], ages: dict[str, float], now: float
+    instance: dg.DagsterInstance, wanted: list[str], signs: dict[str, _SignOfLife], now: float
 ) -> Iterator[StreamRun]:
     """Yield all runs that live and the newest of each wanted stream."""
     filters = [dg.RunsFilter(job_name=tick_stream.name, statuses=list(_PHASES))]
@@ -118,10 +128,10 @@ def _runs(
         for record in instance.get_run_records(each, limit=_REMEMBERED_RUNS * max(len(wanted), 1))
     }
     for record in records.values():
-        yield _stream_run(record, ages, now)
+        yield _stream_run(record, signs.get(record.dagster_run.run_id, _SignOfLife()), now)
 
 
-def _stream_run(record: dg.RunRecord, ages: dict[str, float], now: float) -> StreamRun:
+def _stream_run(record: dg.RunRecord, sign: _SignOfLife, now: float) -> StreamRun:
     run = record.dagster_run
     phase = _PHASES.get(run.status, Phase.ENDED)
     ended_at = record.end_time or record.update_timestamp.timestamp()
@@ -133,7 +143,8 @@ def _stream_run(record: dg.RunRecord, ages: dict[str, float], now: float) -> Str
         created_at=record.create_timestamp.timestamp(),
         ended_at=ended_at if phase is Phase.ENDED else None,
         lived=lasted_until - record.start_time if record.start_time else 0.0,
-        heartbeat_age=ages.get(run.run_id),
+        heartbeat_age=sign.heartbeat_age,
+        process_is_gone=sign.process_is_gone,
     )
 
 

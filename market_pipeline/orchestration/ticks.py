@@ -178,6 +178,20 @@ def ticks_are_fresh(database: MarketDatabase, broker: MarketBroker) -> dg.AssetC
 
 
 @dg.asset_check(asset=ticks.key)
+def no_instrument_is_silent(database: MarketDatabase) -> dg.AssetCheckResult:
+    """Each subscribed instrument of an open exchange ticks about as often as it usually does.
+
+    A connection can live and carry heartbeats while single instruments are missing from it.
+    """
+    rows = database.open().query("stale_instruments")
+    return dg.AssetCheckResult(
+        passed=rows.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"silent": rows.height, "instruments": rows["name"].head(50).to_list()},
+    )
+
+
+@dg.asset_check(asset=ticks.key)
 def tick_retention(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
     """No day of ticks has stayed longer than promised."""
     keep = broker.settings.tick_retention_days
@@ -192,7 +206,7 @@ def tick_retention(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCh
 
 tick_checks = dg.define_asset_job(
     "tick_checks",
-    selection=dg.AssetSelection.checks(ticks_are_fresh, tick_retention),
+    selection=dg.AssetSelection.checks(ticks_are_fresh, no_instrument_is_silent, tick_retention),
     tags=BATCH_TAGS,
 )
 
@@ -239,4 +253,5 @@ def _today() -> str:
 def _metadata(report: StreamReport | None) -> dict[str, Any]:
     """Return what a report knows; UI and API draw the numbers over time."""
     values = asdict(report) if report else {}
+    values["stale_instruments"] = len(values.get("stale_instruments", ()))
     return {name: value for name, value in values.items() if value is not None}

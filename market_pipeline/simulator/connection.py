@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from aiohttp import web
+from numpy.typing import NDArray
 
 from market_pipeline.brokers import kite_wire
 from market_pipeline.market import Columns, Mode
@@ -49,12 +50,13 @@ class Connection:
         self,
         socket: web.WebSocketResponse,
         request: web.Request,
-        size: int,
+        muted: NDArray[np.bool_],
         dispatch: Dispatch | None = None,
     ) -> None:
         self.socket = socket
         self.request = request
-        self.modes = np.zeros(size, np.int8)
+        self.modes = np.zeros(len(muted), np.int8)
+        self._muted = muted  # shared: changes while the connection lasts
         self.packets_sent = 0
         self.last_sent = time.monotonic()
         self.disturbances: list[Disturbance] = []
@@ -98,7 +100,7 @@ class Connection:
 
     async def send_packets(self, rows: Int, packets: Columns) -> None:
         """Send those packets that are subscribed to, each in its mode."""
-        codes = self.modes[rows]
+        codes = np.where(self._muted[rows], 0, self.modes[rows])
         for code in np.unique(codes[codes > 0]):
             mode = MODES[code] or Mode.QUOTE
             chosen = np.flatnonzero(codes == code)

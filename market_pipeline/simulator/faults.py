@@ -24,6 +24,7 @@ class Faults:
         self._by_name: dict[str, Callable[..., Awaitable[None]]] = {
             "drop": self.drop,
             "silence": self.silence,
+            "mute": self.mute,
             "refuse_upgrade": self.refuse_upgrade,
             "slow_handshake": self.slow_handshake,
             "outage": self.switch_outage,
@@ -59,6 +60,10 @@ class Faults:
     async def silence(self, on: bool = True) -> None:
         """Keep connections open and send nothing on them, not even heartbeats."""
         self._ticker.silent = on
+
+    async def mute(self, tokens: list[int]) -> None:
+        """Send nothing of these instruments, whoever has subscribed to them; [] mutes none."""
+        self._ticker.mute(tokens)
 
     async def refuse_upgrade(self, status: int | None = 403) -> None:
         """Answer new connections with an HTTP status; None accepts them again."""
@@ -108,6 +113,7 @@ class Faults:
         """Return every switch to normal; frames that are held back are still sent."""
         self.outage = False
         self._ticker.silent = False
+        self._ticker.mute([])
         self._ticker.refuse_with = None
         self._ticker.handshake_seconds = 0.0
         self._ticker.disturb_no_more()

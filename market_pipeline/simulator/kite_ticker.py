@@ -44,6 +44,7 @@ class Ticker:
         self.clock = clock
         self.connections: list[Connection] = []
         self.silent = False
+        self._muted = np.zeros(len(exchange.listing), bool)
         self.refuse_with: int | None = None
         self.handshake_seconds = 0.0
         self._accounts = accounts
@@ -64,7 +65,7 @@ class Ticker:
         # Pongs that no ping asked for make KiteTicker hang up, so there are no pings from here.
         socket = web.WebSocketResponse(compress=False, heartbeat=None, max_msg_size=0)
         await socket.prepare(request)
-        connection = Connection(socket, request, len(self.exchange.listing), self._dispatch)
+        connection = Connection(socket, request, self._muted, self._dispatch)
         self.connections.append(connection)
         try:
             await connection.send(_greeting(len(self.exchange.listing)))
@@ -181,6 +182,11 @@ class Ticker:
                 for c in list(self.connections)
             )
         )
+
+    def mute(self, tokens: list[int]) -> None:
+        """Send nothing of these instruments on any connection."""
+        self._muted[:] = False
+        self._muted[self.exchange.rows(np.array(tokens, np.int64))] = True
 
     def disturb(self, disturbance: Disturbance, frames: int) -> None:
         """Let something happen to the next frames of packets of each open connection."""

@@ -144,7 +144,6 @@ class Catalogue:
             return self._by_day[day]
 
 
-def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> dict[int, Mode]:
-    """Return the tokens that a stream is to carry now and their modes."""
-    rows = database.query("stream_tokens", broker=broker, stream=stream, per_stream=per_stream)
-    return {token: Mode(mode) for token, mode in rows.select("token", "mode").iter_rows()}
+def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> pl.DataFrame:
+    """Return token, mode, instrument_id and exchange of what a stream is to carry now."""
+    return database.query("stream_tokens", broker=broker, stream=stream, per_stream=per_stream)

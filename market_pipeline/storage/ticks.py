@@ -11,7 +11,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from market_pipeline import sessions
-from market_pipeline.errors import StreamTakenOver
+from market_pipeline.errors import PositionLost, StreamTakenOver
 from market_pipeline.market import TICK_COLUMNS, Columns
 from market_pipeline.storage.copy_binary import CopyEncoder, Field
 from market_pipeline.storage.database import Connection, connect, load_query, run, translated_errors
@@ -109,6 +109,7 @@ class TickStore:
 
         Raises:
             StreamTakenOver: another run has opened this stream since.
+            PositionLost: the database has gone back to before what it had confirmed; open again.
             DatabaseUnavailable: nothing was stored; call again with the same batch.
             RowsRefused: the database refuses the rows themselves; nothing was stored.
         """
@@ -140,9 +141,16 @@ class TickStore:
 
     def _require_stored(self, connection: Connection, batch: Batch) -> None:
         """Accept a batch that is stored already: its connection broke after it was committed."""
-        owner = run(connection, "journal_owner", stream=self._stream).fetchone()
-        if owner != (self._run_id, batch.end):
+        run_id, position = run(connection, "journal_owner", stream=self._stream).fetchone() or (
+            self._run_id,
+            -1,
+        )
+        if run_id != self._run_id or position > batch.end:
             raise StreamTakenOver(f"stream {self._stream} was taken over by another process")
+        if position != batch.end:
+            raise PositionLost(
+                f"stream {self._stream} is stored up to {position}, not {batch.start} any more"
+            )
 
     def _begin(self, connection: Connection, batch: Batch) -> int | None:
         """Move the position; return the time before which a tick is late for its candle.

@@ -1,7 +1,7 @@
 """The row that says a stream lives, and the lease that keeps a second process off it."""
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -9,6 +9,7 @@ import psycopg
 
 from market_pipeline.errors import DatabaseUnavailable, StreamTakenOver
 from market_pipeline.storage.database import Connection, Database, connect, run, translated_errors
+from market_pipeline.streaming import identity
 
 
 class State(StrEnum):
@@ -16,6 +17,7 @@ class State(StrEnum):
     CONNECTING = "connecting"
     STREAMING = "streaming"
     AWAITING_LOGIN = "awaiting_login"
+    JOURNAL_FULL = "journal_full"
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -36,6 +38,7 @@ class StreamReport:
     reconnects: int
     faults: int
     anomalies: int
+    stale_instruments: list[int] = field(default_factory=list)
 
 
 class Heartbeat:
@@ -50,6 +53,7 @@ class Heartbeat:
             "broker": broker,
             "run_id": run_id,
             "started_at": datetime.now(UTC),
+            "process": identity.of_this_process(),
         }
         self._connection: Connection | None = None
 

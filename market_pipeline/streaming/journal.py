@@ -1,7 +1,7 @@
 """An append-only file of everything that arrived, written before anything else can fail.
 
 Positions count bytes since the stream's first record and never restart; a segment file is named
-after the position of its first byte. See records.py for what is in it.
+after the position of its first byte. See records.py for what is in it, segments.py for reading it.
 
 Guarantee: `append` returns once the operating system has the record, so the death of any process
 loses none; a power cut loses at most `sync_seconds`.
@@ -9,30 +9,23 @@ loses none; a power cut loses at most `sync_seconds`.
 
 import fcntl
 import os
+import shutil
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from market_pipeline.errors import JournalError, JournalFull, JournalLocked
-from market_pipeline.streaming.records import (
-    MAX_PAYLOAD_BYTES,
-    Damage,
-    Record,
-    RecordKind,
-    encode,
-    scan,
-)
+from market_pipeline.streaming import checkpoints
+from market_pipeline.streaming.clock import ReceiveClock
+from market_pipeline.streaming.records import MAX_PAYLOAD_BYTES, RecordKind, encode
+from market_pipeline.streaming.segments import SUFFIX, last_of
+from market_pipeline.streaming.segments import read as read
+from market_pipeline.streaming.segments import segments as segments
 
 _SEGMENT_BYTES = 64 * 1024 * 1024
-_SUFFIX = ".journal"
-
-
-def segments(folder: Path) -> list[tuple[int, Path]]:
-    """Return the segment files of a stream's journal with their first positions, in order."""
-    return sorted((int(file.stem), file) for file in folder.glob(f"*{_SUFFIX}"))
+_ROOM_BYTES = 16 * 1024 * 1024
+_WORTH_ENDING_BYTES = 1024 * 1024
 
 
 class Journal:
@@ -83,10 +76,10 @@ class Journal:
     def _open_last_segment(self) -> None:
         found = segments(self.folder)
         base, path = found[-1] if found else (0, self._segment_path(0))
-        end = 0
-        if path.exists():
-            for record in scan(path.read_bytes()):
-                end = record.end
+        end, received_at = last_of(path) if found else (0, 0)
+        if not end and len(found) > 1:  # it has just been begun
+            received_at = last_of(found[-2][1])[1]
+        self._clock = ReceiveClock(received_at)
         self._base = base
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._file, end)  # what a crash left half written
@@ -94,7 +87,7 @@ class Journal:
         self._total = sum(file.stat().st_size for _, file in segments(self.folder))
 
     def _segment_path(self, base: int) -> Path:
-        return self.folder / f"{base:020d}{_SUFFIX}"
+        return self.folder / f"{base:020d}{SUFFIX}"
 
     def append(self, kind: RecordKind, payload: bytes, received_at: int | None = None) -> int:
         """Write a record and return the position after it.
@@ -105,9 +98,9 @@ class Journal:
         """
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise JournalError(f"a payload of {len(payload)} bytes is over {MAX_PAYLOAD_BYTES}")
-        stamp = time.time_ns() if received_at is None else received_at
-        record = encode(kind, stamp, payload)
         with self._lock:
+            stamp = self._clock.now() if received_at is None else received_at
+            record = encode(kind, stamp, payload)
             if self._sync_error is not None:
                 raise JournalError(f"{self.folder}: {self._sync_error.strerror}")
             if self._total + len(record) > self._max_bytes:
@@ -157,9 +150,23 @@ class Journal:
                 self._start_segment(position)
 
     @property
+    def has_room(self) -> bool:
+        """Whether it can take more than a moment's frames: a full one does not flicker."""
+        return self._disk_has(1) and self._total <= 0.95 * self._max_bytes
+
+    @property
     def is_nearly_full(self) -> bool:
-        """Whether nine tenths of its size limit are used."""
-        return self._total > 0.9 * self._max_bytes
+        """Whether nine tenths of its size limit are used, or little of the disk is free."""
+        return self._total > 0.9 * self._max_bytes or not self._disk_has(2)
+
+    @property
+    def could_shrink(self) -> bool:
+        """Whether it is nearly full and the segment being written is worth ending early."""
+        return self.end - self._base >= _WORTH_ENDING_BYTES and self.is_nearly_full
+
+    def _disk_has(self, times: int) -> bool:
+        disk = shutil.disk_usage(self.folder)
+        return disk.free >= times * min(_ROOM_BYTES, disk.total // 4)
 
     def wait_for_more(self, position: int, seconds: float) -> None:
         """Return once there is something after `position`, or after `seconds`."""
@@ -179,6 +186,17 @@ class Journal:
                 finally:
                     os.close(file)
 
+    def make_room(self, before: int) -> None:
+        """Delete all that lies before a position, also what was just written.
+
+        For a journal that is full: a segment is deleted only whole, so the one that is being
+        written ends here if all of it may go.
+        """
+        with self._lock:
+            if self._base < self.end <= before:
+                self._start_segment(self.end)
+        self.forget(before, float("inf"))
+
     def forget(self, before: int, older_than: float) -> None:
         """Delete segments that lie wholly before a position and were last written before a time.
 
@@ -191,6 +209,8 @@ class Journal:
                 if next_base <= before and written_at < older_than:
                     path.unlink()
                     self._total -= size
+            for oldest, _ in segments(self.folder)[:1]:
+                checkpoints.forget(self.folder, oldest)
 
     def close(self) -> None:
         """Sync and let go. Safe to call twice."""
@@ -212,58 +232,3 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def read(folder: Path, position: int, max_bytes: int) -> Iterator[Record | Damage]:
-    """Yield what follows a position, about `max_bytes` of it at the most.
-
-    A record that is not whole yet ends the reading; a damaged one in the middle is passed over
-    and reported. A position older than the oldest segment starts at that segment, with the
-    missing stretch reported as damage.
-    """
-    remaining = max_bytes
-    for base, path, following in _segments_from(folder, position):
-        if position < base:
-            yield Damage(position, base, b"")
-            position = base
-        end, at_end = position, False
-        for item in _scan_file(path, position, base, remaining):
-            end = item.end
-            yield item
-        at_end = path.stat().st_size <= end - base or (following is not None and end == position)
-        if following is not None and at_end and end < following:
-            yield Damage(end, following, _bytes_between(path, end - base, following - base))
-            end = following
-        remaining -= end - position
-        position = end
-        if remaining <= 0 or not at_end:
-            return
-
-
-def _scan_file(path: Path, position: int, base: int, max_bytes: int) -> Iterator[Record | Damage]:
-    """Scan a part of a segment, more than asked for where one record is larger than that."""
-    size = path.stat().st_size
-    while True:
-        data = _bytes_between(path, position - base, min(size, position - base + max_bytes))
-        found = False
-        for item in scan(data, position):
-            found = True
-            yield item
-        if found or position - base + max_bytes >= size:
-            return
-        max_bytes *= 4
-
-
-def _bytes_between(path: Path, start: int, end: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(max(end - start, 0))
-
-
-def _segments_from(folder: Path, position: int) -> Iterator[tuple[int, Path, int | None]]:
-    """Yield the first position, the file and the following first position of each segment."""
-    found = segments(folder)
-    bases: list[int | None] = [base for base, _ in found]
-    for (base, path), following in zip(found, [*bases[1:], None], strict=False):
-        if following is None or position < following:
-            yield base, path, following

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from market_pipeline import sessions
-from market_pipeline.market import Decoded
+from market_pipeline.market import DAMAGED_JOURNAL, Decoded
 from market_pipeline.storage.ticks import Batch, GapEvent, Rejected
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import Damage, Record, RecordKind
@@ -63,8 +63,8 @@ class Interpreter:
         for item in items:
             if isinstance(item, Damage):
                 at = memory.last_received_at or 0
-                rejected.append(Rejected(item.position, at, "damaged journal", item.payload))
-                gaps += [GapEvent(at, "damaged journal")]
+                rejected.append(Rejected(item.position, at, DAMAGED_JOURNAL, item.payload))
+                gaps += [GapEvent(at, DAMAGED_JOURNAL)]
                 memory.is_first_frame = True
                 memory.connection = item.position  # the line may have been lost and back in there
                 continue
@@ -154,7 +154,7 @@ def _gap_events(record: Record, memory: Memory) -> list[GapEvent]:
             memory.is_stopped = True
             reason = _text(record)
             if reason not in NOTHING_MISSED:
-                events.append(GapEvent(record.received_at, reason))
+                events.append(GapEvent(since or record.received_at, reason))
         case RecordKind.CONNECTED:
             memory.is_first_frame = True
         case RecordKind.FRAME if memory.is_first_frame:

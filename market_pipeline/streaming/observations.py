@@ -30,7 +30,8 @@ _STATE_COLUMNS = {
     "seen_on": "i8",  # the connection of the last packet, whatever became of it
 }
 _NOT_NEEDED = {"token", "day_open", "previous_close"}
-_MAX_CLOCK_LEAD_SECONDS = 300
+# Garbage would make all that follows look stale; a machine whose clock is slow must not.
+_MAX_CLOCK_LEAD_SECONDS = 12 * 3600
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,29 @@ def scan(data: bytes, base: int = 0) -> Iterator[Record | Damage]:
     at = bad_from = 0
     while at + HEADER_BYTES <= len(data):
         record = _whole_record(data, at, base)
-        if record is None:
-            at = _next_magic(data, at + 1)
+        if record is not None:
+            if bad_from < at:
+                yield Damage(base + bad_from, base + at, data[bad_from:at])
+            yield record
+            at = bad_from = record.end - base
             continue
-        if bad_from < at:
-            yield Damage(base + bad_from, base + at, data[bad_from:at])
-        yield record
-        at = bad_from = record.end - base
+        # A sound header is believed: what its payload holds may look like records.
+        end = _announced_end(data, at)
+        at = end if end is not None and _is_boundary(data, end) else _next_magic(data, at + 1)
+
+
+def _announced_end(data: bytes, at: int) -> int | None:
+    """Return where the record ends whose header is here; None where no sound header is."""
+    magic, _, _, length = _HEAD.unpack_from(data, at)
+    head_crc, _ = _CRCS.unpack_from(data, at + _HEAD.size)
+    if magic != _MAGIC or head_crc != zlib.crc32(data[at : at + _HEAD.size]):
+        return None
+    return at + HEADER_BYTES + int(length)
+
+
+def _is_boundary(data: bytes, at: int) -> bool:
+    """Tell whether a record can begin here: bytes may have been lost from the one before."""
+    return at + HEADER_BYTES > len(data) or _announced_end(data, at) is not None
 
 
 def _next_magic(data: bytes, start: int) -> int:
@@ -78,14 +94,12 @@ def _next_magic(data: bytes, start: int) -> int:
 
 
 def _whole_record(data: bytes, at: int, base: int) -> Record | None:
-    magic, kind, received_at, length = _HEAD.unpack_from(data, at)
-    if magic != _MAGIC:
+    end = _announced_end(data, at)
+    if end is None or end > len(data):
         return None
-    head_crc, body_crc = _CRCS.unpack_from(data, at + _HEAD.size)
-    start, end = at + HEADER_BYTES, at + HEADER_BYTES + length
-    if end > len(data) or head_crc != zlib.crc32(data[at : at + _HEAD.size]):
-        return None
-    payload = data[start:end]
+    _, kind, received_at, _ = _HEAD.unpack_from(data, at)
+    _, body_crc = _CRCS.unpack_from(data, at + _HEAD.size)
+    payload = data[at + HEADER_BYTES : end]
     if body_crc != zlib.crc32(payload) or kind not in _KINDS:
         return None
     return Record(_KINDS[kind], received_at, payload, base + at, base + end)

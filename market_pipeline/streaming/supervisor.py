@@ -9,26 +9,25 @@ apart even where the lock cannot.
 import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from threading import Event
 
 from market_pipeline.brokers.base import Broker
 from market_pipeline.config import Settings
-from market_pipeline.errors import DatabaseUnavailable, JournalError, TokenExpired
-from market_pipeline.market import Mode
+from market_pipeline.errors import DatabaseUnavailable, JournalError
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database
-from market_pipeline.storage.instruments import Catalogue, wanted_tokens
+from market_pipeline.storage.instruments import Catalogue
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming.heartbeat import Heartbeat, State, StreamReport
 from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.listener import Listener
 from market_pipeline.streaming.meaning import NOT_WANTED, SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
-from market_pipeline.streaming.sink import JournalSink
+from market_pipeline.streaming.wanted import Wanted
 from market_pipeline.streaming.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -41,8 +40,6 @@ _AFTER_MINUTE_SECONDS = 8.0
 _LISTENER_SECONDS = 5.0
 _DRAIN_SECONDS = 6.0
 _RETRY_SECONDS = 1.0
-_TOKEN_POLL_SECONDS = 2.0
-_SESSION_MARGIN = timedelta(minutes=15)
 _PACKET_BYTES = 186  # a full packet with its length
 
 
@@ -103,16 +100,18 @@ class _Stream:
         heartbeat: Heartbeat,
         catalogue: Catalogue,
     ) -> None:
-        self.name, self.broker, self.database = name, broker, database
+        self.name, self.database = name, database
         self.settings, self.journal, self.writer = settings, journal, writer
         self.heartbeat, self.catalogue = heartbeat, catalogue
-        self.ending = Event()  # the listener must end
         self.draining = Event()  # the writer must end once the journal is stored
         self.drain_until = 0.0
-        self.sink = JournalSink(journal, self.ending)
         self.state, self.detail = State.STARTING, ""
-        self.wanted: Mapping[int, Mode] = {}
-        self.exchanges: list[str] = []
+        self.wanted = Wanted(
+            settings.broker.value, name, broker.max_tokens_per_stream, settings.calendar
+        )
+        self.listener = Listener(broker, journal, self.wanted, self._say)
+        self.sink = self.listener.sink
+        self.stale: list[int] = []
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
         self._lag: float | None = None
@@ -124,13 +123,15 @@ class _Stream:
         report: Callable[[StreamReport], None],
         fenced: Callable[[], bool],
     ) -> StopReason:
-        self._read_wanted()
+        self.wanted.read(self.database, self.catalogue)
         self.writer.open()
         self.journal.skip_to(self.writer.progress.position)
-        self._make_room()
-        self.journal.append(RecordKind.STARTED, run_id.encode())
         pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix=self.name)
-        jobs = [pool.submit(job) for job in (self._listen, self._write, self._refresh)]
+        jobs = [
+            pool.submit(self.listener.run, run_id),
+            pool.submit(self._write),
+            pool.submit(self._refresh),
+        ]
         reason, end_state = str(StopReason.STOPPED), State.STOPPED
         try:
             outcome = self._watch(jobs, stop, report, fenced)
@@ -144,23 +145,6 @@ class _Stream:
             self._say(end_state, reason)
             with suppress(DatabaseUnavailable):
                 self.heartbeat.beat(self.report(), self.detail)
-
-    def _make_room(self) -> None:
-        """Store what a full journal holds before anything is added to it."""
-        while self.journal.is_nearly_full and self.writer.step():
-            self.journal.forget(self.writer.checkpoint_position, time.time())
-
-    def _listen(self) -> None:
-        while not self.ending.is_set():
-            self._say(State.CONNECTING)
-            refused = self.broker.token_fingerprint()
-            try:
-                self.broker.listen(lambda: self.wanted, self.sink, self.ending)
-            except TokenExpired as error:
-                self._say(State.AWAITING_LOGIN, str(error))
-                while self.broker.token_fingerprint() == refused:
-                    if self.ending.wait(_TOKEN_POLL_SECONDS):
-                        return
 
     def _write(self) -> None:
         buffer_bytes = self.settings.tick_buffer_size * _PACKET_BYTES
@@ -187,10 +171,13 @@ class _Stream:
             self.journal.forget(self.writer.checkpoint_position, keep)
             if is_last and time.monotonic() > self.drain_until:
                 return
+        if self.listener.full.is_set() or self.journal.could_shrink:
+            self.writer.checkpoint()
+            self.journal.make_room(self.writer.checkpoint_position)
 
     def _refresh(self) -> None:
         # Soon after each minute has ended, when its last ticks are in.
-        while not self.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
+        while not self.listener.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
             try:
                 candles.refresh(self.database)
             except DatabaseUnavailable as error:
@@ -226,35 +213,30 @@ class _Stream:
         return StopReason.STOPPED
 
     def _reason_to_stop(self) -> StopReason | None:
-        if not self.wanted:
+        if not self.wanted.modes:
             return StopReason.NOT_WANTED
-        now = datetime.now(UTC)
-        calendar = self.settings.calendar
-        if not any(calendar.is_open(name, now, _SESSION_MARGIN) for name in self.exchanges):
-            return StopReason.SESSION_CLOSED
-        return None
+        return None if self.wanted.is_in_session() else StopReason.SESSION_CLOSED
 
     def _beat(self) -> None:
         """Show that this process lives and read what is wanted of it, if the database can."""
+        self._find_stale()
         if self.sink.is_connected:
             self._say(State.STREAMING)
         elif self.state is State.STREAMING:
             self._say(State.CONNECTING)
         try:
             self.heartbeat.beat(self.report(), self.detail)
-            self._read_wanted()
+            self.wanted.read(self.database, self.catalogue)
         except DatabaseUnavailable as error:
             log.warning("stream %s: no heartbeat: %s", self.name, error)
 
-    def _read_wanted(self) -> None:
-        broker, per_stream = self.settings.broker.value, self.broker.max_tokens_per_stream
-        wanted = wanted_tokens(self.database, broker, self.name, per_stream)
-        if wanted.keys() - self.wanted.keys():  # perhaps listed since the stream began
-            self.catalogue.reload()
-        self.wanted = wanted
-        rows = self.database.query("desired_streams", broker=broker, per_stream=per_stream)
-        exchanges = dict(rows.select("stream", "exchanges").iter_rows())
-        self.exchanges = list(exchanges.get(self.name, []))
+    def _find_stale(self) -> None:
+        found: list[int] = []
+        if self.sink.is_connected:
+            found = self.writer.progress.last_seen.stale(self.wanted.trading())
+        if new := sorted(set(found) - set(self.stale)):
+            log.warning("stream %s: nothing comes of instruments %s", self.name, new[:20])
+        self.stale = found
 
     def report(self) -> StreamReport:
         progress = self.writer.progress
@@ -268,7 +250,7 @@ class _Stream:
         return StreamReport(
             stream=self.name,
             state=self.state.value,
-            instruments=len(self.wanted),
+            instruments=len(self.wanted.modes),
             frames=self.sink.frames,
             ticks=progress.ticks,
             ticks_per_second=self._rate,
@@ -277,6 +259,7 @@ class _Stream:
             reconnects=max(self.sink.connections - 1, 0),
             faults=progress.faults,
             anomalies=progress.anomalies,
+            stale_instruments=self.stale,
         )
 
     def _say(self, state: State, detail: str = "") -> None:
@@ -286,7 +269,7 @@ class _Stream:
 
     def _end(self, pool: ThreadPoolExecutor, jobs: list[Future[None]], reason: str) -> None:
         """Close the line, store what is in the journal, say there how it ended."""
-        self.ending.set()
+        self.listener.ending.set()
         wait(jobs[:1], timeout=_LISTENER_SECONDS)
         with suppress(JournalError):
             self.journal.append(RecordKind.STOPPED, reason.encode())

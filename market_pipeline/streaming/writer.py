@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from market_pipeline.errors import RowsRefused
+from market_pipeline.errors import PositionLost, RowsRefused
 from market_pipeline.market import Decoded
 from market_pipeline.storage.ticks import Batch, Checkpoint, Rejected, TickStore
-from market_pipeline.streaming import journal
+from market_pipeline.streaming import checkpoints, journal
+from market_pipeline.streaming.last_seen import LastSeen
 from market_pipeline.streaming.meaning import Interpreter, Memory, Tokens
 from market_pipeline.streaming.observations import Observer
 from market_pipeline.streaming.records import Damage, Record
@@ -37,6 +38,7 @@ class Progress:
     faults: int = 0
     anomalies: int = 0
     lags_ms: list[float] = field(default_factory=list)
+    last_seen: LastSeen = field(default_factory=LastSeen)
 
 
 class _Prepared(NamedTuple):
@@ -125,13 +127,31 @@ class Writer:
         if self._ahead is None and prepared.size > self._batch_bytes // 2:  # there is a backlog
             self._ahead = self._helper.submit(self._prepare, prepared.batch.end, prepared.memory)
         try:
+            self._store_prepared(prepared)
+        except PositionLost as error:
+            log.error("%s: what is missing is stored again from the journal", error)
+            self._discard_ahead()
+            self.open()
+        self._pending = None
+        return True
+
+    def checkpoint(self) -> None:
+        """Store what is remembered now, so that nothing before this position is needed again.
+
+        Raises:
+            DatabaseUnavailable: call again.
+        """
+        if self.checkpoint_position < self.progress.position:
+            self._checkpoint_due = 0.0
+            self._commit(self._prepared([], self.progress.position, self._memory))
+
+    def _store_prepared(self, prepared: _Prepared) -> None:
+        try:
             self._commit(prepared)
         except RowsRefused as error:
             self._discard_ahead()
             self._pending = None  # parts of it may be stored before the next outage
             self._commit_around(prepared.items, error)
-        self._pending = None
-        return True
 
     def _prepare(self, start: int, memory: Memory) -> _Prepared:
         items = list(journal.read(self._folder, start, self._batch_bytes))
@@ -199,12 +219,14 @@ class Writer:
         progress.ticks += len(batch.ticks["time"])
         progress.faults += len(batch.rejected)
         progress.anomalies = memory.observer.anomalies
+        progress.last_seen.observe(batch.ticks, memory.connection, memory.last_received_at or 0)
         if len(batch.ticks["time"]):
             oldest = int(batch.ticks["received_at"].min())
             progress.lags_ms.append(time.time() * 1000 - oldest / 1000)
         if batch.checkpoint is not None:
             self.checkpoint_position = batch.checkpoint.position
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
+            checkpoints.keep(self._folder, batch.checkpoint, memory.last_received_at or 0)
 
 
 def _checkpoint(batch: Batch, memory: Memory) -> Checkpoint:

@@ -115,9 +115,9 @@ def test_the_death_of_a_process_is_a_gap_also_when_all_was_stored(
 
 def test_a_stop_is_a_gap_that_says_why(database: Database, folder: Path) -> None:
     before = started(0), connected(0), ticked(4), stopped(6, "asked to stop")
-    assert gaps_of(database, folder, *before) == [(6, None, "asked to stop")]
+    assert gaps_of(database, folder, *before) == [(4, None, "asked to stop")]
     assert gaps_of(database, folder, started(30), connected(31), ticked(32)) == [
-        (6, 32, "asked to stop")
+        (4, 32, "asked to stop")
     ]
 
 

@@ -66,6 +66,11 @@ def on(catalogue: Catalogue, day: date) -> dict[int, int]:
     return dict(catalogue.on(day).select("token", "instrument_id").iter_rows())
 
 
+def wanted(database: Database, broker: str, stream: str, per_stream: int) -> dict[int, Mode]:
+    rows = wanted_tokens(database, broker, stream, per_stream)
+    return {token: Mode(mode) for token, mode in rows.select("token", "mode").iter_rows()}
+
+
 def test_a_first_sync_adds_everything(database: Database) -> None:
     assert sync(database, INFY, TCS) == SyncCounts(2, added=2, renamed=0, changed=0, delisted=0)
     assert [row[1:] for row in stored(database)] == [("INFY", None), ("TCS", None)]
@@ -203,14 +208,14 @@ def test_numbers_and_dates_survive_the_load(database: Database) -> None:
 def test_an_instrument_is_subscribed_by_any_of_its_names(database: Database, name: str) -> None:
     sync(database, INFY, TCS)
     assert instruments.subscribe(database, "kite", [name]) == ["INFY"]
-    assert wanted_tokens(database, "kite", "kite-0", 3000) == {257: Mode.FULL}
+    assert wanted(database, "kite", "kite-0", 3000) == {257: Mode.FULL}
 
 
 def test_a_bare_symbol_means_the_national_exchange(database: Database) -> None:
     bombay = equity(4, "INFY", exchange="BSE", exchange_token="500209")
     sync(database, bombay, INFY)
     instruments.subscribe(database, "kite", ["INFY"])
-    assert list(wanted_tokens(database, "kite", "kite-0", 3000)) == [257]
+    assert list(wanted(database, "kite", "kite-0", 3000)) == [257]
 
 
 def test_unknown_names_are_listed_with_near_matches_and_nothing_changes(
@@ -219,7 +224,7 @@ def test_unknown_names_are_listed_with_near_matches_and_nothing_changes(
     sync(database, INFY, TCS, equity(1025, "INFYBEES"))
     with pytest.raises(UnknownInstrument, match=r"INFYB, NOPE; did you mean .*NSE:INFYBEES"):
         instruments.subscribe(database, "kite", ["TCS", "INFYB", "NOPE"])
-    assert wanted_tokens(database, "kite", "kite-0", 3000) == {}
+    assert wanted(database, "kite", "kite-0", 3000) == {}
 
 
 def test_near_matches_of_a_name_with_an_exchange_are_of_its_symbol(database: Database) -> None:
@@ -238,7 +243,7 @@ def test_unsubscribing_ends_what_is_wanted(database: Database) -> None:
     sync(database, INFY, TCS)
     instruments.subscribe(database, "kite", ["INFY", "TCS"])
     assert instruments.unsubscribe(database, "kite", ["NSE:TCS"]) == ["TCS"]
-    assert list(wanted_tokens(database, "kite", "kite-0", 3000)) == [257]
+    assert list(wanted(database, "kite", "kite-0", 3000)) == [257]
 
 
 def test_each_change_of_subscriptions_bumps_the_version(database: Database) -> None:
@@ -254,13 +259,13 @@ def test_subscribing_again_takes_the_new_mode(database: Database) -> None:
     sync(database, INFY)
     instruments.subscribe(database, "kite", ["INFY"])
     instruments.subscribe(database, "kite", ["INFY"], Mode.QUOTE)
-    assert wanted_tokens(database, "kite", "kite-0", 3000) == {257: Mode.QUOTE}
+    assert wanted(database, "kite", "kite-0", 3000) == {257: Mode.QUOTE}
 
 
 def test_subscriptions_are_divided_among_streams(database: Database) -> None:
     sync(database, *[equity(n << 8 | 1, f"S{n}") for n in range(1, 6)])
     instruments.subscribe(database, "kite", [f"S{n}" for n in range(1, 6)])
-    shards = [len(wanted_tokens(database, "kite", f"kite-{n}", 2)) for n in range(4)]
+    shards = [len(wanted(database, "kite", f"kite-{n}", 2)) for n in range(4)]
     assert shards == [2, 2, 1, 0]
     streams = database.query("desired_streams", broker="kite", per_stream=2)
     assert streams.select("stream", "instruments").rows() == [
@@ -273,14 +278,14 @@ def test_subscriptions_are_divided_among_streams(database: Database) -> None:
 def test_a_newcomer_joins_the_last_stream_and_moves_nobody(database: Database) -> None:
     sync(database, SBIN, TCS, INFY)
     instruments.subscribe(database, "kite", ["TCS", "INFY"])
-    before = wanted_tokens(database, "kite", "kite-0", 2)
+    before = wanted(database, "kite", "kite-0", 2)
     instruments.subscribe(database, "kite", ["SBIN"])
-    assert wanted_tokens(database, "kite", "kite-0", 2) == before
-    assert list(wanted_tokens(database, "kite", "kite-1", 2)) == [769]
+    assert wanted(database, "kite", "kite-0", 2) == before
+    assert list(wanted(database, "kite", "kite-1", 2)) == [769]
 
 
 def test_a_delisted_instrument_is_no_longer_wanted(database: Database) -> None:
     sync(database, INFY, TCS)
     instruments.subscribe(database, "kite", ["INFY", "TCS"])
     sync(database, INFY, day=TOMORROW)
-    assert list(wanted_tokens(database, "kite", "kite-0", 3000)) == [257]
+    assert list(wanted(database, "kite", "kite-0", 3000)) == [257]

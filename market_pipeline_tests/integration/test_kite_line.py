@@ -1,21 +1,13 @@
 """What Kite's adapter does on the wire, against a peer that can misbehave on command."""
 
-import json
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.logger import globalLogPublisher
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.sync.server import ServerConnection, serve
 
-from market_pipeline.brokers import kite, kite_ticker
+from market_pipeline.brokers import kite_ticker
 from market_pipeline.errors import (
     BrokerUnavailable,
     JournalFull,
@@ -24,137 +16,16 @@ from market_pipeline.errors import (
     TokenExpired,
 )
 from market_pipeline.market import Mode
-
-INFY, NIFTY, GOLD = 408065, 256265, 13000707
-SECRET = "s3cret-access-token"
-
-
-def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this did not come true in time"
-        time.sleep(0.01)
-
-
-class Peer:
-    """A server of one port that notes what it is told on each connection."""
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.told: list[list[dict[str, Any]]] = []
-        self.refuse: HTTPStatus | None = None
-        self.silent, self.pace = False, 0.05
-        self.texts: list[str] = []
-        self.admit = threading.Event()
-        self.admit.set()
-        self.live: set[ServerConnection] = set()
-
-    def greet(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.attempts += 1
-        self.admit.wait(10)
-        return connection.respond(self.refuse, "") if self.refuse else None
-
-    def serve(self, connection: ServerConnection) -> None:
-        told: list[dict[str, Any]] = []
-        self.told.append(told)
-        self.live.add(connection)
-        try:
-            for text in self.texts:
-                connection.send(text)
-            while True:
-                if not self.silent:
-                    connection.send(b"\x00")
-                try:
-                    told.append(json.loads(connection.recv(timeout=self.pace)))
-                except TimeoutError:
-                    continue
-        except ConnectionClosed:
-            self.live.discard(connection)
-
-    def drop(self) -> None:
-        for connection in list(self.live):
-            connection.close_socket()
-
-
-class Listening:
-    """Kite.listen in a thread of its own, and everything its sink is told."""
-
-    def __init__(self, broker: kite.Kite, wanted: Callable[[], dict[int, Mode]]) -> None:
-        self.events: list[str] = []
-        self.texts: list[str] = []
-        self.failing: Exception | None = None
-        self.slowness, self.frames = 0.0, 0
-        self.outcome: BaseException | None = None
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(broker, wanted))
-        self.thread.start()
-
-    def _run(self, broker: kite.Kite, wanted: Callable[[], dict[int, Mode]]) -> None:
-        try:
-            broker.listen(wanted, self, self.stop)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
-            self.outcome = error
-
-    def connected(self) -> None:
-        self.events.append("connected")
-
-    def frame(self, payload: bytes) -> None:
-        if self.failing:
-            raise self.failing
-        time.sleep(self.slowness)
-        self.frames += 1
-        if self.events[-1] != "frame":
-            self.events.append("frame")
-
-    def text(self, message: str) -> None:
-        self.texts.append(message)
-
-    def disconnected(self, cause: str) -> None:
-        self.events.append(cause)
-
-    def end(self) -> BaseException | None:
-        self.thread.join(10)
-        assert not self.thread.is_alive()
-        return self.outcome
-
-
-class Bench:
-    """The peer, the adapter and what listens between them."""
-
-    def __init__(self, peer: Peer, port: int) -> None:
-        self.peer = peer
-        self.root = f"ws://127.0.0.1:{port}"
-        self.wanted = {INFY: Mode.FULL, NIFTY: Mode.FULL}
-        self.started: list[Listening] = []
-
-    def listen(self, frame_timeout: float = 5.0, root: str | None = None) -> Listening:
-        root = root or self.root
-        broker = kite.Kite("key", lambda: SecretStr(SECRET), None, root, frame_timeout)
-        self.started.append(Listening(broker, lambda: self.wanted))
-        return self.started[-1]
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    peer = Peer()
-    with serve(
-        peer.serve, "127.0.0.1", 0, process_request=peer.greet, compression=None, ping_interval=None
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        bench = Bench(peer, server.socket.getsockname()[1])
-        yield bench
-        for listening in bench.started:
-            listening.stop.set()
-            listening.end()
-        server.shutdown()
-        thread.join()
-
-
-SUBSCRIBED = [
-    {"a": "subscribe", "v": [INFY, NIFTY]},
-    {"a": "mode", "v": ["full", [INFY, NIFTY]]},
-]
+from market_pipeline_tests.kite_line_cases import (
+    GOLD,
+    INFY,
+    NIFTY,
+    SECRET,
+    SUBSCRIBED,
+    Bench,
+    until,
+)
+from market_pipeline_tests.kite_line_cases import bench as bench
 
 
 def test_everything_wanted_is_subscribed_once_on_connecting(bench: Bench) -> None:
@@ -189,27 +60,6 @@ def test_a_dropped_connection_comes_back_with_every_subscription_once(bench: Ben
     assert bench.peer.told == [SUBSCRIBED, SUBSCRIBED]
     assert listening.events[2].startswith("connection lost: ")
     assert listening.events[3:] == ["connected", "frame", "stopped"]
-
-
-def test_a_connection_that_falls_silent_is_dropped_and_made_again(bench: Bench) -> None:
-    listening = bench.listen(frame_timeout=0.5)
-    until(lambda: "frame" in listening.events)
-    bench.peer.silent = True
-    until(lambda: "no frame for 0.5 s" in listening.events)
-    bench.peer.silent = False
-    until(lambda: listening.events[-2:] == ["connected", "frame"])
-    assert listening.events.count("no frame for 0.5 s") == 1
-
-
-def test_a_slow_sink_is_not_taken_for_a_silent_connection(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kite, "_POLL_SECONDS", 0.1)
-    bench.peer.pace = 0.2
-    listening = bench.listen(frame_timeout=0.3)
-    listening.slowness = 0.4
-    until(lambda: listening.frames == 4)
-    assert listening.events == ["connected", "frame"]
 
 
 def test_a_refused_token_ends_the_listening_after_one_attempt(bench: Bench) -> None:
@@ -263,7 +113,7 @@ def test_an_exception_of_the_sink_ends_the_listening_and_the_connection(bench: B
     assert listening.end() is listening.failing
     until(lambda: not bench.peer.live)
     assert bench.peer.attempts == 1
-    assert listening.events == ["connected", "ended by JournalFull"]
+    assert listening.events == ["connected", f"JournalFull: {JournalFull()}"]
 
 
 def test_an_exception_of_wanted_ends_the_listening_and_the_connection(bench: Bench) -> None:

@@ -157,6 +157,12 @@ def test_without_a_token_nothing_is_asked(peer: Peer) -> None:
     assert not peer.seen
 
 
+def test_the_fingerprint_changes_with_a_login_that_gives_the_same_token() -> None:
+    logins = iter([1, 2])
+    kite = Kite("key", lambda: SecretStr(SECRET), logins=lambda: next(logins))
+    assert kite.token_fingerprint() != kite.token_fingerprint()
+
+
 def test_the_fingerprint_changes_with_the_token_and_does_not_show_it() -> None:
     token: list[SecretStr | None] = [None]
     kite = Kite("key", lambda: token[0])

@@ -93,10 +93,11 @@ class _Later(datetime):
         return datetime.now(tz) + timedelta(minutes=1)
 
 
-def test_a_run_that_ended_at_once_is_not_replaced_at_once(
+def test_runs_that_end_at_once_again_and_again_are_not_replaced_at_once(
     instance: dg.DagsterInstance, store: Database
 ) -> None:
-    launched(instance, store, dg.DagsterRunStatus.FAILURE)
+    for _ in range(3):
+        launched(instance, store, dg.DagsterRunStatus.FAILURE)
     result = evaluate(instance, store)
     assert "starts again in" in str(result.skip_reason)
 

@@ -1,11 +1,16 @@
 """A stream meets expired tokens, outages and errors, and loses nothing."""
 
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from market_pipeline.errors import RequestRefused, TokenExpired
+from market_pipeline.brokers import kite_wire
+from market_pipeline.errors import JournalFull, RequestRefused, TokenExpired
+from market_pipeline.storage import instruments
+from market_pipeline.streaming import last_seen
+from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.supervisor import StopReason
 from market_pipeline_tests.builders import (
     eventually,
@@ -74,6 +79,47 @@ def test_a_failing_journal_ends_the_stream(stream: Stream) -> None:
         run.result(30)
     assert stream.row("state") == "failed"
     assert (folder / "lock").exists()
+
+
+def test_a_full_journal_is_waited_for_and_is_a_gap(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stream.start()
+    stream.send(1)
+    wait_for_ticks(stream, 1)
+    room = threading.Event()
+    monkeypatch.setattr(Journal, "has_room", property(lambda journal: room.is_set()))
+    stream.broker.queue.put(JournalFull("no space"))
+    wait_for_state(stream, "journal_full")
+    assert not run.done()
+    room.set()
+    stream.send(2)
+    wait_for_ticks(stream, 2)
+    wait_for_state(stream, "streaming")
+    causes = fetch(stream.database, "SELECT cause FROM gaps WHERE ended_at IS NOT NULL")
+    assert ("listening ended",) in causes or ("no space",) in causes
+
+
+def test_instruments_of_which_nothing_comes_are_reported(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(last_seen, "FIRST_PACKET_SECONDS", 0)
+    instruments.subscribe(stream.database, "simulator", ["TCS"])
+    stream.start()
+    wait_for_state(stream, "streaming")
+    stream.send(1)  # of INFY alone
+    query = (
+        "SELECT i.symbol FROM streams AS s"
+        " JOIN instruments AS i ON i.instrument_id = ANY (s.stale_instruments)"
+    )
+
+    def is_reported() -> bool:
+        stream.broker.queue.put(kite_wire.HEARTBEAT)
+        return fetch(stream.database, query) == [("TCS",)]
+
+    eventually(is_reported, "TCS is not reported")
+    assert "nothing comes of instruments" in caplog.text
+    assert stream.database.query("stale_instruments")["name"].to_list() == ["NSE:TCS"]
 
 
 def test_an_outage_of_the_database_loses_nothing(

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from market_pipeline.errors import StreamTakenOver
+from market_pipeline.errors import PositionLost, StreamTakenOver
 from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import Batch, Rejected, TickStore
@@ -91,7 +91,7 @@ def test_a_batch_committed_again_is_stored_once(database: Database) -> None:
 def test_a_batch_from_another_position_is_refused(database: Database) -> None:
     writer = store(database)
     writer.commit(batch(0, 70, Tick()))
-    with pytest.raises(StreamTakenOver):
+    with pytest.raises(PositionLost):
         writer.commit(batch(0, 80, Tick()))
     assert fetch(database, "SELECT count(*) FROM ticks") == [(1,)]
 

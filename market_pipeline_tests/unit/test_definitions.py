@@ -63,6 +63,7 @@ def test_the_names_of_checks_stay() -> None:
         "instruments: few_instruments_vanish",
         "instruments: subscriptions_are_listed",
         "ticks: ticks_are_fresh",
+        "ticks: no_instrument_is_silent",
         "ticks: tick_retention",
         "candles_1m: rows_arrive",
         "candles_1m: volumes_agree_with_ticks",

@@ -2,11 +2,13 @@
 
 import os
 import resource
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,6 +144,36 @@ def test_forgetting_makes_room(folder: Path) -> None:
         end = opened.append(RecordKind.FRAME, bytes(75))
         opened.forget(before=end, older_than=time.time() + 60)
         opened.append(RecordKind.FRAME, bytes(75))
+
+
+def test_a_full_journal_makes_room_of_what_was_just_written(folder: Path) -> None:
+    with Journal(folder, max_bytes=300) as opened:
+        end = opened.append(RecordKind.FRAME, bytes(200))
+        with pytest.raises(JournalFull):
+            opened.append(RecordKind.FRAME, bytes(200))
+        opened.make_room(before=end)
+        opened.append(RecordKind.FRAME, b"fits")
+    assert payloads(folder, end) == [b"fits"]
+
+
+def test_room_is_never_made_of_what_is_not_stored(folder: Path) -> None:
+    with Journal(folder, GIGABYTE) as opened:
+        first = opened.append(RecordKind.FRAME, b"stored")
+        opened.append(RecordKind.FRAME, b"not stored")
+        opened.make_room(before=first)
+    assert payloads(folder) == [b"stored", b"not stored"]
+
+
+def test_a_disk_with_little_left_counts_as_nearly_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=10**12, free=30 * 1024 * 1024)
+    with Journal(folder, GIGABYTE) as opened:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        assert opened.is_nearly_full
+        assert opened.has_room
+        usage.free = 10 * 1024 * 1024
+        assert not opened.has_room
 
 
 def test_a_folder_that_cannot_be_written_names_the_setting(tmp_path: Path) -> None:

@@ -25,6 +25,14 @@ def test_a_saved_token_comes_back(store: TokenStore) -> None:
     assert store.current("kite", MORNING + timedelta(hours=1)) == TOKEN
 
 
+def test_a_login_that_gives_the_same_token_again_is_noticed(store: TokenStore) -> None:
+    assert store.last_login("kite") == 0
+    store.save("kite", TOKEN, MORNING)
+    first = store.last_login("kite")
+    store.save("kite", TOKEN, MORNING)
+    assert store.last_login("kite") > first > 0
+
+
 def test_without_a_login_there_is_no_token(store: TokenStore) -> None:
     assert store.current("kite", MORNING) is None
 

@@ -36,11 +36,22 @@ def test_a_request_names_the_newest_run_before_it() -> None:
     assert plan(["kite-0"], runs, {}, NOW).start == (Start("kite-0", after="second"),)
 
 
-@pytest.mark.parametrize(("short_runs", "delay"), [(1, 5), (2, 15), (3, 30), (6, 300), (9, 300)])
+@pytest.mark.parametrize(("short_runs", "delay"), [(3, 5), (4, 15), (5, 30), (8, 300), (20, 300)])
 def test_the_delay_grows_with_the_number_of_short_runs(short_runs: int, delay: float) -> None:
     runs = [ended(f"run {n}", NOW - n) for n in range(short_runs)]
     assert plan(["kite-0"], runs, {}, NOW).waiting == {"kite-0": delay}
     assert plan(["kite-0"], runs, {}, NOW + delay).start
+
+
+@pytest.mark.parametrize("short_runs", [1, 2])
+def test_the_first_short_runs_are_replaced_at_once(short_runs: int) -> None:
+    runs = [ended(f"run {n}", NOW - n) for n in range(short_runs)]
+    assert plan(["kite-0"], runs, {}, NOW).start
+
+
+def test_a_clock_that_was_set_back_is_no_reason_to_wait() -> None:
+    runs = [ended(f"run {n}", NOW + 3600) for n in range(3)]
+    assert plan(["kite-0"], runs, {}, NOW).waiting == {"kite-0": 5}
 
 
 def test_a_run_that_lived_long_is_replaced_at_once() -> None:
@@ -51,6 +62,11 @@ def test_a_run_that_lived_long_is_replaced_at_once() -> None:
 def test_silence_is_noticed_before_it_is_believed() -> None:
     decided = plan(["kite-0"], [SILENT], {}, NOW)
     assert (decided.end, decided.noticed) == ((), {"live": NOW})
+
+
+def test_a_worker_whose_process_is_gone_is_not_waited_for() -> None:
+    decided = plan(["kite-0"], [replace(LIVE, process_is_gone=True)], {}, NOW)
+    assert decided.end == (End("live", "its process does not exist any more", True),)
 
 
 def test_a_worker_that_stays_silent_is_gone() -> None:

@@ -3,6 +3,7 @@ SELECT
     s.stream,
     s.run_id,
     s.state,
+    s.process,
     extract(epoch FROM now() - s.heartbeat_at)::double precision AS heartbeat_age,
     extract(epoch FROM now() - p.last_received_at)::double precision AS received_age
 FROM streams AS s

@@ -1,0 +1,82 @@
+"""Listens to a broker for one stream, and waits for what it needs: a login, room in the journal."""
+
+import logging
+from collections.abc import Callable
+from threading import Event
+
+from market_pipeline.brokers.base import Broker
+from market_pipeline.errors import JournalFull, TokenExpired
+from market_pipeline.streaming.heartbeat import State
+from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.records import RecordKind
+from market_pipeline.streaming.sink import JournalSink
+from market_pipeline.streaming.wanted import Wanted
+
+log = logging.getLogger(__name__)
+
+_TOKEN_POLL_SECONDS = 2.0
+_ROOM_POLL_SECONDS = 1.0
+
+
+class Listener:
+    """Runs in a thread of its own until `ending` is set; `say` is told each change of state.
+
+    While `full` is set the journal takes no more, and whoever stores it should delete from it what
+    is stored.
+    """
+
+    def __init__(
+        self, broker: Broker, journal: Journal, wanted: Wanted, say: Callable[[State, str], None]
+    ) -> None:
+        self._broker, self._journal, self._wanted, self._say = broker, journal, wanted, say
+        self.ending = Event()
+        self.full = Event()
+        self.sink = JournalSink(journal, self.ending)
+
+    def run(self, run_id: str) -> None:
+        """Listen.
+
+        Raises:
+            BrokerError: the line is lost for good.
+            JournalError: the journal cannot be written.
+        """
+        self._note(RecordKind.STARTED, run_id)
+        while not self.ending.is_set():
+            self._say(State.CONNECTING, "")
+            refused = self._broker.token_fingerprint()
+            try:
+                self._broker.listen(
+                    lambda: self._wanted.modes, self.sink, self.ending, self._wanted.patience
+                )
+            except TokenExpired as error:
+                self._await_login(refused, error)
+            except JournalFull as error:
+                self._await_room(error)
+                self._note(RecordKind.DISCONNECTED, str(error))
+
+    def _await_login(self, refused: str, error: TokenExpired) -> None:
+        self._say(State.AWAITING_LOGIN, str(error))
+        while self._broker.token_fingerprint() == refused:
+            if self.ending.wait(_TOKEN_POLL_SECONDS):
+                return
+
+    def _note(self, kind: RecordKind, text: str) -> None:
+        """Write a record that must not be missing, however long that takes."""
+        while not self.ending.is_set():
+            try:
+                self._journal.append(kind, text.encode())
+                return
+            except JournalFull as error:
+                self._await_room(error)
+
+    def _await_room(self, error: JournalFull) -> None:
+        """Wait until the journal can grow again.
+
+        Nothing is received until then: that is a gap, with this error as its cause.
+        """
+        log.error("%s", error)
+        self._say(State.JOURNAL_FULL, str(error))
+        self.full.set()
+        while not self._journal.has_room and not self.ending.wait(_ROOM_POLL_SECONDS):
+            pass
+        self.full.clear()

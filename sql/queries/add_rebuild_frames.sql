@@ -1,0 +1,1 @@
+INSERT INTO rebuild_frames SELECT unnest(:times::timestamptz[]) ON CONFLICT DO NOTHING

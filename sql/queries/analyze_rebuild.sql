@@ -1,0 +1,1 @@
+ANALYZE rebuild_frames, rebuild_new

@@ -1,0 +1,1 @@
+ANALYZE rebuild_gone, rebuild_fresh

@@ -1,0 +1,1 @@
+DELETE FROM rejected WHERE stream = :stream AND position >= :start AND position < :stop

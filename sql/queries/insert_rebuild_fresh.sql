@@ -1,0 +1,1 @@
+INSERT INTO ticks SELECT * FROM rebuild_fresh

@@ -1,0 +1,1 @@
+SELECT min(received_at), max(received_at) FROM rebuild_frames

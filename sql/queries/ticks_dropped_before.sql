@@ -1,0 +1,1 @@
+SELECT NULLIF(ticks_dropped_before, '-infinity') FROM candle_progress
