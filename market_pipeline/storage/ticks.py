@@ -82,7 +82,9 @@ class TickStore:
 
     Guarantee: the rows of a batch are stored exactly once. The position is moved from the batch's
     start to its end in the transaction that stores the rows, and only by the run that opened the
-    stream last.
+    stream last. A crash of the server may undo batches of the last second, position and rows alike;
+    the next commit finds that out (PositionLost). What a checkpoint covers is safe from that, and
+    only that may be deleted from the journal.
     """
 
     def __init__(self, url: str, stream: str, run_id: str) -> None:
@@ -97,7 +99,8 @@ class TickStore:
         Raises:
             DatabaseUnavailable: call again later.
         """
-        with self._errors(), self._connected() as connection:
+        with self._errors(), self._connected() as connection, connection.transaction():
+            run(connection, "commit_durably")
             found = run(
                 connection, "open_journal_position", stream=self._stream, run_id=self._run_id
             ).fetchone()
@@ -130,6 +133,8 @@ class TickStore:
             if threshold is None:
                 self._require_stored(connection, batch)
                 return
+            if batch.checkpoint is not None:
+                run(connection, "commit_durably")
             if len(batch.ticks["time"]):
                 _note_late_candles(connection, batch.ticks, threshold)
                 copy_ticks(connection, self._encoder, batch.ticks)
@@ -199,6 +204,7 @@ class TickStore:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url)
             self._connection.autocommit = True
+            run(self._connection, "commit_soon")
         yield self._connection
 
     @contextmanager
