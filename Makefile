@@ -10,9 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+FUZZ_SECONDS ?= 90
+# full or short, and how long a soak is
+LENGTH ?= full
+SOAK_MINUTES ?= 30
+REPORTS := build
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench faults soak fuzz clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -35,6 +40,18 @@ format: $(INSTALLED) ## Format the code
 
 bench: $(INSTALLED) ## Measure throughput and lag on this machine
 	$(BIN)/python -m market_pipeline_tests.bench
+
+faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
+	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(if $(filter full,$(LENGTH)),--full) \
+		--table $(REPORTS)/faults.md
+
+soak: $(INSTALLED) ## Break something every 20 seconds for SOAK_MINUTES and count every packet
+	$(BIN)/python -m market_pipeline_tests.faults.soak --minutes $(SOAK_MINUTES) --table $(REPORTS)/soak.md
+
+fuzz: $(INSTALLED) ## Fuzz the decoder and the journal reader
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m market_pipeline_tests.fuzz decoder --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m market_pipeline_tests.fuzz journal --seconds $(FUZZ_SECONDS)
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

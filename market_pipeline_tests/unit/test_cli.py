@@ -24,7 +24,10 @@ from market_pipeline.errors import ConfigurationError, PortInUse
 from market_pipeline.processes import Child, Service
 from market_pipeline.simulator.listing import default_listing
 
-COMMANDS = "demo up env simulator subscribe unsubscribe stream instruments login db".split()
+COMMANDS = (
+    "demo up env simulator subscribe unsubscribe stream instruments login db replay replay-check "
+    "verify-ticks"
+).split()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,45 @@
+"""The length of the faults, and the table that they make."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from market_pipeline_tests.faults import table
+from market_pipeline_tests.faults.table import Row
+
+_ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="cause each fault often and for long")
+    parser.addoption("--table", type=Path, help="write what became of the packets to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = list[Row]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    file: Path | None = session.config.getoption("--table")
+    rows: list[Row] = session.config.stash[_ROWS]
+    if file is not None and rows:
+        table.write(rows, file)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    rows: list[Row] = config.stash[_ROWS]
+    if rows:
+        terminalreporter.write_line(table.markdown(rows))
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def rows(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
+    yield request.config.stash[_ROWS]
