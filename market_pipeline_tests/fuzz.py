@@ -6,7 +6,9 @@ import struct
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from importlib.util import find_spec
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -18,11 +20,12 @@ from rich.console import Console
 from market_pipeline.brokers import kite_wire
 from market_pipeline.market import Decoded, Mode
 from market_pipeline.streaming import records, segments
-from market_pipeline.streaming.records import Damage, Record, RecordKind
+from market_pipeline.streaming.records import HEADER_BYTES, Damage, Record, RecordKind
 from market_pipeline_tests.builders import INFY, NIFTY, TCS, Packet, frame
 
 CRASHES = Path("fuzz-crashes")
 _LENGTH = struct.Struct(">H")
+_BASE = 1000  # where the segment begins that is read
 
 # Which bytes of a packet the decoder keeps, and in which mode they can be written again.
 _INDEX_HEAD, _FULL_HEAD = slice(0, 24), slice(0, 52)
@@ -108,11 +111,40 @@ def check_items(data: bytes, items: Sequence[Record | Damage], base: int) -> int
         assert item.position == position < item.end <= base + len(data)
         found = data[item.position - base : item.end - base]
         if isinstance(item, Record):
-            assert records.encode(item.kind, item.received_at, item.payload) == found
+            written = records.encode(item.kind, item.received_at, item.payload, item.position)
+            assert written == found
         else:
             assert item.payload == found
         position = item.end
     return position
+
+
+class Sums(IntEnum):
+    """Which checksums are put right in what looks like a record. No chance finds any."""
+
+    NONE = 0
+    OF_HEADERS = 1
+    ALL = 2
+
+
+_MAGIC = records.encode(RecordKind.TEXT, 0, b"", 0)[:4]
+_SUMS_AT = HEADER_BYTES - 8
+_SUM = struct.Struct(">I")
+
+
+def with_sums(data: bytes, sums: Sums, base: int) -> bytes:
+    """Turn all that looks like a record into one of its place: also inside of payloads."""
+    made = bytearray(data)
+    at = data.rfind(_MAGIC) if sums else -1
+    while at >= 0:  # from the last, for a payload is summed after what is in it
+        head, body = bytes(made[at : at + _SUMS_AT]), at + HEADER_BYTES
+        if body <= len(data):
+            _SUM.pack_into(made, body - 8, zlib.crc32(head, (base + at) % 2**32))
+            if sums == Sums.ALL:
+                end = body + int.from_bytes(head[-4:], "big")
+                _SUM.pack_into(made, body - 4, zlib.crc32(made[body:end]))
+        at = data.rfind(_MAGIC, 0, at)
+    return bytes(made)
 
 
 class SegmentCheck:
@@ -123,17 +155,19 @@ class SegmentCheck:
 
     def __call__(self, data: bytes) -> None:
         """Read what follows the first two bytes, which say how much is read at a time."""
-        portion = int.from_bytes(data[:2], "big") % 2000 + 1
-        self.check(data[2:], portion)
+        portion = int.from_bytes(data[:2], "big")
+        self.check(data[2:], Sums(portion % 3), portion % 2000 + 1)
 
-    def check(self, data: bytes, portion: int, base: int = 1000) -> None:
+    def check(self, data: bytes, sums: Sums, portion: int, base: int = _BASE) -> None:
+        data = with_sums(data, sums, base)
         (self._folder / f"{base:020d}.journal").write_bytes(data)
         scanned = list(records.scan(data, base))
         check_items(data, scanned, base)
         assert self._read(base, portion) == scanned
         following = self._folder / f"{base + len(data):020d}.journal"
         if data:
-            following.write_bytes(records.encode(RecordKind.TEXT, 1, b"the next segment"))
+            record = records.encode(RecordKind.TEXT, 1, b"the next segment", base + len(data))
+            following.write_bytes(record)
             *items, last = self._read(base, portion)
             following.unlink()
             assert last.payload == b"the next segment"
@@ -161,11 +195,13 @@ def _decoder_seeds() -> list[bytes]:
 
 
 def _journal_seeds() -> list[bytes]:
-    whole = [records.encode(RecordKind.FRAME, 10**18, frame) for frame in _frames()]
-    nested = records.encode(RecordKind.TEXT, 1, b"before" + whole[0] + b"after")
+    whole = [records.encode(RecordKind.FRAME, 10**18, frame, 0) for frame in _frames()]
+    nested = records.encode(RecordKind.TEXT, 1, b"before" + whole[0] + b"after", 0)
     data = b"".join(whole)
     torn, damaged = data[:-5], whole[0][:30] + whole[1]
-    return [b"\0\x40" + seed for seed in (data, nested + data, torn, damaged, nested[:-3])]
+    made = [data, nested + data, torn, damaged, nested[:-3]]
+    right = [with_sums(seed, Sums.ALL, _BASE) for seed in made]
+    return [bytes([0, 60 + sums]) + seed for sums in Sums for seed in right]
 
 
 class Target(NamedTuple):

@@ -1,5 +1,6 @@
 """Journals for tests: written, read back, damaged, and stored in a database."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from market_pipeline.brokers import kite_wire
@@ -7,7 +8,7 @@ from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
 from market_pipeline.streaming.journal import Journal
-from market_pipeline.streaming.records import Damage, Record, RecordKind
+from market_pipeline.streaming.records import HEADER_BYTES, Damage, Record, RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests.builders import OPEN, Known, Packet, frame
 
@@ -18,6 +19,16 @@ def write(folder: Path, *payloads: bytes, segment_bytes: int = GIGABYTE) -> list
     """Append frames and return the position after each."""
     with Journal(folder, GIGABYTE, segment_bytes=segment_bytes) as opened:
         return [opened.append(RecordKind.FRAME, payload) for payload in payloads]
+
+
+def placed(makers: Iterable[Callable[[int], bytes]]) -> list[bytes]:
+    """Make the payloads of a new journal, each told the position at which it will begin."""
+    made: list[bytes] = []
+    position = 0
+    for make in makers:
+        made.append(make(position + HEADER_BYTES))
+        position += HEADER_BYTES + len(made[-1])
+    return made
 
 
 def everything(folder: Path, position: int = 0) -> list[Record | Damage]:

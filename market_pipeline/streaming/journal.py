@@ -8,6 +8,7 @@ loses none; a power cut loses at most `sync_seconds`.
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import threading
@@ -23,6 +24,9 @@ from market_pipeline.streaming.segments import SUFFIX, last_of
 from market_pipeline.streaming.segments import read as read
 from market_pipeline.streaming.segments import segments as segments
 
+log = logging.getLogger(__name__)
+
+_TORN_BYTES = 1024 * 1024
 _SEGMENT_BYTES = 64 * 1024 * 1024
 _ROOM_BYTES = 16 * 1024 * 1024
 _WORTH_ENDING_BYTES = 1024 * 1024
@@ -76,15 +80,22 @@ class Journal:
     def _open_last_segment(self) -> None:
         found = segments(self.folder)
         base, path = found[-1] if found else (0, self._segment_path(0))
-        end, received_at = last_of(path) if found else (0, 0)
-        if not end and len(found) > 1:  # it has just been begun
+        self.end, received_at = last_of(path) if found else (0, 0)
+        if self.end == base and len(found) > 1:  # it has just been begun
             received_at = last_of(found[-2][1])[1]
         self._clock = ReceiveClock(received_at)
         self._base = base
+        if self.end == base and path.exists() and path.stat().st_size > _TORN_BYTES:
+            self._set_aside(path)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._file, end)  # what a crash left half written
-        self.end = base + end
+        os.ftruncate(self._file, self.end - base)  # what a crash left half written
         self._total = sum(file.stat().st_size for _, file in segments(self.folder))
+
+    def _set_aside(self, path: Path) -> None:
+        """Keep a segment without one readable record: more than a crash leaves half written."""
+        aside = path.with_suffix(".unreadable")
+        path.replace(aside)
+        log.error("%s holds nothing that can be read: it is kept as %s", path, aside.name)
 
     def _segment_path(self, base: int) -> Path:
         return self.folder / f"{base:020d}{SUFFIX}"
@@ -100,7 +111,7 @@ class Journal:
             raise JournalError(f"a payload of {len(payload)} bytes is over {MAX_PAYLOAD_BYTES}")
         with self._lock:
             stamp = self._clock.now() if received_at is None else received_at
-            record = encode(kind, stamp, payload)
+            record = encode(kind, stamp, payload, self.end)
             if self._sync_error is not None:
                 raise JournalError(f"{self.folder}: {self._sync_error.strerror}")
             if self._total + len(record) > self._max_bytes:
@@ -119,9 +130,9 @@ class Journal:
         return self.end
 
     def _write(self, record: bytes) -> None:
+        written = 0
         try:
-            written = os.write(self._file, record)
-            if written < len(record):  # the disk filled up in the middle
+            while written < len(record):  # a disk that fills up takes only a part at first
                 written += os.write(self._file, record[written:])
         except OSError as error:
             os.ftruncate(self._file, self.end - self._base)

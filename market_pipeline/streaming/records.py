@@ -5,7 +5,9 @@ A record is a 25-byte header and its payload::
     magic 4 | kind 1 | received_at 8 (ns since 1970, UTC) | length 4 | head crc 4 | body crc 4
 
 The header has a checksum of its own, so that a damaged length cannot mislead the reader: after
-damage it looks for the next whole record by its magic. Pure: no I/O.
+damage it looks for the next header by its magic. That checksum begins with the record's position,
+so a record is one only where it was written: not inside of a payload that holds bytes of a journal,
+and not in a segment file that took the place of another. Pure: no I/O.
 """
 
 import struct
@@ -17,7 +19,7 @@ from typing import NamedTuple
 _HEAD = struct.Struct(">4sBQI")
 _CRCS = struct.Struct(">II")
 HEADER_BYTES = _HEAD.size + _CRCS.size
-_MAGIC = b"\xabMPJ"
+_MAGIC = b"\xabMP2"
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
@@ -50,42 +52,46 @@ class Damage(NamedTuple):
     payload: bytes
 
 
-def encode(kind: RecordKind, received_at: int, payload: bytes) -> bytes:
+def encode(kind: RecordKind, received_at: int, payload: bytes, position: int) -> bytes:
     head = _HEAD.pack(_MAGIC, kind, received_at, len(payload))
-    return head + _CRCS.pack(zlib.crc32(head), zlib.crc32(payload)) + payload
+    return head + _CRCS.pack(_head_crc(head, position), zlib.crc32(payload)) + payload
 
 
-def scan(data: bytes, base: int = 0) -> Iterator[Record | Damage]:
+def _head_crc(head: bytes, position: int) -> int:
+    return zlib.crc32(head, position & 0xFFFFFFFF)
+
+
+def scan(data: bytes, base: int) -> Iterator[Record | Damage]:
     """Yield the records in `data`, whose first byte is at position `base`, and any damage between.
 
     Ends before a record that is not whole yet; what follows the last whole record is not reported.
+    More data only adds to what is yielded.
     """
     at = bad_from = 0
     while at + HEADER_BYTES <= len(data):
-        record = _whole_record(data, at, base)
+        end = _announced_end(data, at, base)
+        if end is None:
+            at = _next_magic(data, at + 1)
+            continue
+        if end > len(data):
+            return
+        record = _whole_record(data, at, end, base)
         if record is not None:
             if bad_from < at:
                 yield Damage(base + bad_from, base + at, data[bad_from:at])
             yield record
-            at = bad_from = record.end - base
-            continue
-        # A sound header is believed: what its payload holds may look like records.
-        end = _announced_end(data, at)
-        at = end if end is not None and _is_boundary(data, end) else _next_magic(data, at + 1)
+            bad_from = end
+        at = end  # also where the payload is damaged: no other record begins inside of it
 
 
-def _announced_end(data: bytes, at: int) -> int | None:
+def _announced_end(data: bytes, at: int, base: int) -> int | None:
     """Return where the record ends whose header is here; None where no sound header is."""
-    magic, _, _, length = _HEAD.unpack_from(data, at)
+    head = data[at : at + _HEAD.size]
+    magic, _, _, length = _HEAD.unpack(head)
     head_crc, _ = _CRCS.unpack_from(data, at + _HEAD.size)
-    if magic != _MAGIC or head_crc != zlib.crc32(data[at : at + _HEAD.size]):
+    if magic != _MAGIC or head_crc != _head_crc(head, base + at):
         return None
     return at + HEADER_BYTES + int(length)
-
-
-def _is_boundary(data: bytes, at: int) -> bool:
-    """Tell whether a record can begin here: bytes may have been lost from the one before."""
-    return at + HEADER_BYTES > len(data) or _announced_end(data, at) is not None
 
 
 def _next_magic(data: bytes, start: int) -> int:
@@ -93,10 +99,8 @@ def _next_magic(data: bytes, start: int) -> int:
     return len(data) if found < 0 else found
 
 
-def _whole_record(data: bytes, at: int, base: int) -> Record | None:
-    end = _announced_end(data, at)
-    if end is None or end > len(data):
-        return None
+def _whole_record(data: bytes, at: int, end: int, base: int) -> Record | None:
+    """Return the record from here to its announced end; None if its payload is damaged."""
     _, kind, received_at, _ = _HEAD.unpack_from(data, at)
     _, body_crc = _CRCS.unpack_from(data, at + _HEAD.size)
     payload = data[at + HEADER_BYTES : end]

@@ -14,9 +14,9 @@ def segments(folder: Path) -> list[tuple[int, Path]]:
 
 
 def last_of(segment: Path) -> tuple[int, int]:
-    """Return where the last whole record of a segment ends and when it was received."""
-    end = received_at = 0
-    for item in scan(segment.read_bytes()):
+    """Return the position after the last whole record of a segment and when it was received."""
+    end, received_at = int(segment.stem), 0
+    for item in scan(segment.read_bytes(), base=end):
         end = item.end
         received_at = item.received_at if isinstance(item, Record) else received_at
     return end, received_at

@@ -39,9 +39,9 @@ def torn_tail(world: World) -> None:
 
 def _last_record(folder: Path) -> tuple[int, int]:
     """Return how long the last record of a journal is and where in its file it begins."""
-    data = journal.segments(folder)[-1][1].read_bytes()
-    last = [item for item in scan(data) if isinstance(item, Record)][-1]
-    return last.end - last.position, last.position
+    base, file = journal.segments(folder)[-1]
+    last = [item for item in scan(file.read_bytes(), base) if isinstance(item, Record)][-1]
+    return last.end - last.position, last.position - base
 
 
 def byte_flipped(world: World, proxy: Proxy) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ import pytest
 from market_pipeline.streaming import journal
 from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.records import Damage, Record, RecordKind, encode
-from market_pipeline_tests.journals import GIGABYTE, everything, payloads, segment, write
+from market_pipeline_tests.journals import (
+    GIGABYTE,
+    everything,
+    payloads,
+    placed,
+    segment,
+    write,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 APPENDER = """
@@ -146,6 +154,15 @@ def test_the_damaged_end_of_a_full_segment_is_reported(folder: Path, lost: int) 
     assert (damage.position, damage.end) == (one.end, second)
 
 
+def test_a_segment_in_the_place_of_another_is_damage_alone(folder: Path) -> None:
+    ends = write(folder, *[b"%d" % n for n in range(6)], segment_bytes=50)
+    misplaced = segment(folder, 2).read_bytes()
+    segment(folder).write_bytes(misplaced)
+    damage, *rest = everything(folder)
+    assert damage == Damage(0, ends[1], misplaced)
+    assert [item.payload for item in rest] == [b"2", b"3", b"4", b"5"]
+
+
 def test_reading_from_a_forgotten_position_reports_the_missing_stretch(folder: Path) -> None:
     ends = write(folder, *[b"%d" % n for n in range(6)], segment_bytes=50)
     segment(folder).unlink()
@@ -196,7 +213,7 @@ def test_a_killed_process_loses_no_acknowledged_record(folder: Path) -> None:
 
 
 def test_a_reader_beside_the_appender_sees_each_record_once(folder: Path) -> None:
-    wanted = [encode(RecordKind.TEXT, n, b"%d" % n) for n in range(2000)]
+    wanted = placed(partial(encode, RecordKind.TEXT, n, b"%d" % n) for n in range(2000))
     seen: list[bytes] = []
     with Journal(folder, GIGABYTE, segment_bytes=5000) as opened:
         appender = threading.Thread(

@@ -76,6 +76,44 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(folder: Path) -> None:
     assert payloads(folder) == [b"kept", b"after"]
 
 
+def write_at_most(monkeypatch: pytest.MonkeyPatch, size: int, total: int) -> None:
+    """Let the system take a few bytes at a time, and no more than a total."""
+    write, left = os.write, total
+
+    def write_some(file: int, data: bytes) -> int:
+        nonlocal left
+        if not left:
+            raise OSError(28, "No space left on device")
+        written = write(file, data[: min(size, left)])
+        left -= written
+        return written
+
+    monkeypatch.setattr(os, "write", write_some)
+
+
+def test_a_record_that_is_taken_in_many_parts_is_written_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(folder, GIGABYTE) as opened, monkeypatch.context() as patch:
+        write_at_most(patch, size=7, total=GIGABYTE)
+        opened.append(RecordKind.FRAME, bytes(100))
+        opened.append(RecordKind.FRAME, b"next")
+    assert payloads(folder) == [bytes(100), b"next"]
+
+
+def test_a_record_that_is_refused_after_many_parts_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(folder, GIGABYTE) as opened:
+        with monkeypatch.context() as patch:
+            write_at_most(patch, size=7, total=50)
+            with pytest.raises(JournalFull, match="No space left on device"):
+                opened.append(RecordKind.FRAME, bytes(100))
+        assert segment(folder).stat().st_size == opened.end == 0
+        opened.append(RecordKind.FRAME, b"after")
+    assert payloads(folder) == [b"after"]
+
+
 def test_a_disk_that_cannot_sync_is_reported_by_the_next_append(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +212,15 @@ def test_a_disk_with_little_left_counts_as_nearly_full(
         assert opened.has_room
         usage.free = 10 * 1024 * 1024
         assert not opened.has_room
+
+
+def test_a_large_segment_that_cannot_be_read_is_set_aside_and_not_cut(folder: Path) -> None:
+    write(folder, bytes(2 * 1024 * 1024))
+    content = b"?" + segment(folder).read_bytes()[1:]
+    segment(folder).write_bytes(content)
+    write(folder, b"goes on")
+    assert payloads(folder) == [b"goes on"]
+    assert segment(folder).with_suffix(".unreadable").read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_written_names_the_setting(tmp_path: Path) -> None:
