@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     tick_retention_days: int = Field(default=7, ge=1)
     journal_max_gigabytes: float = Field(default=20.0, gt=0)
     journal_keep_hours: float = Field(default=24.0, ge=0)
+    calendar_file: Path | None = None
     market_pipeline_home: Path = Field(default_factory=_default_home)
 
     @field_validator("broker", mode="before")
@@ -69,10 +70,28 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
+    @field_validator("calendar_file", mode="before")
+    @classmethod
+    def _is_set(cls, value: object) -> object:
+        return value or None  # an empty line is not the path "."
+
+    @field_validator("calendar_file")
+    @classmethod
+    def _is_a_calendar(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            value = value.expanduser().absolute()
+            try:
+                Calendar(value)
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @property
     def calendar(self) -> Calendar:
         """The exchange's trading days: the simulated exchange never closes."""
-        return AlwaysOpen() if self.broker is BrokerName.SIMULATOR else Calendar()
+        if self.broker is BrokerName.SIMULATOR:
+            return AlwaysOpen()
+        return Calendar(self.calendar_file)
 
     def kite_credentials(self) -> tuple[str, SecretStr]:
         """Return API key and secret.

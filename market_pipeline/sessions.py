@@ -1,58 +1,48 @@
 """When the exchanges trade. Told the time, never asks for it; the only place that knows IST.
 
-Session times: NSE and BSE cash 09:15-15:30, from 2026-08-03 a closing auction to 15:35; equity
-derivatives 09:15-15:30, from 2026-08-03 to 15:40 (SEBI circular of 16 January 2026); currency
-09:00-17:00; commodities 09:00-23:55 (23:30 while the United States keep summer time: the later
-close is used, because streaming too long costs nothing and stopping early costs ticks).
+What is known of hours and holidays, and from where, is in calendar.yaml.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from market_pipeline.calendar_file import packaged, read
+from market_pipeline.calendar_table import MARKET_BY_EXCHANGE, Table
+from market_pipeline.calendar_table import InstrumentClass as InstrumentClass
+from market_pipeline.calendar_table import PeriodKind as PeriodKind
+from market_pipeline.calendar_table import instrument_class as instrument_class
 from market_pipeline.errors import ConfigurationError
 
 EXCHANGE_TZ = ZoneInfo("Asia/Kolkata")
 _IST_OFFSET_SECONDS = 19_800  # India has had no clock change since 1945
 _SECONDS_PER_DAY = 86_400
 
-_AUGUST_2026 = date(2026, 8, 3)
-_DAWN = date(1994, 11, 3)  # the first trading day of the NSE
-
-# exchange -> (valid from, open, close), the newest last
-_HOURS: dict[str, tuple[tuple[date, time, time], ...]] = {
-    "NSE": ((_DAWN, time(9, 15), time(15, 30)), (_AUGUST_2026, time(9, 15), time(15, 35))),
-    "NFO": ((_DAWN, time(9, 15), time(15, 30)), (_AUGUST_2026, time(9, 15), time(15, 40))),
-    "CDS": ((_DAWN, time(9, 0), time(17, 0)),),
-    "MCX": ((_DAWN, time(9, 0), time(23, 55)),),
-}
-_HOURS |= {"BSE": _HOURS["NSE"], "BFO": _HOURS["NFO"], "BCD": _HOURS["CDS"], "NCO": _HOURS["MCX"]}
-
-# Weekday holidays of NSE and BSE, as the exchanges announce them each December.
-_HOLIDAYS = {
-    2025: "02-26 03-14 03-31 04-10 04-14 04-18 05-01 08-15 08-27 10-02 10-21 10-22 11-05 12-25",
-    2026: "01-15 01-26 03-03 03-26 03-31 04-03 04-14 05-01 05-28 06-26 09-14 10-02 10-20 11-10 "
-    "11-24 12-25",
-}
-# Sessions on days that are otherwise closed: Budget days, and Muhurat trading in the evening.
-_SPECIAL: dict[date, tuple[time, time]] = {
-    date(2025, 2, 1): (time(9, 15), time(15, 30)),
-    date(2025, 10, 21): (time(13, 45), time(14, 45)),
-    date(2026, 2, 1): (time(9, 15), time(15, 30)),
-    date(2026, 11, 8): (time(18, 0), time(19, 0)),
-}
+_TRADING = (PeriodKind.CONTINUOUS, PeriodKind.CLOSING_AUCTION, PeriodKind.UNCONFIRMED)
+"""The periods that a session consists of. The opening auction and the trade at the closing price
+are not of it: their prices belong to no candle."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """One trading day of an exchange, as UTC instants."""
+    """One trading day of an exchange, as UTC instants: from the first trade to the last."""
 
     day: date
+    opens_at: datetime
+    closes_at: datetime
+
+
+class Period(NamedTuple):
+    """A part of a session, as UTC instants; the end is not in it."""
+
+    kind: PeriodKind
     opens_at: datetime
     closes_at: datetime
 
@@ -89,60 +79,180 @@ def to_ist(naive_or_aware: datetime) -> datetime:
 
 
 class Calendar:
-    """The trading days of the Indian exchanges."""
+    """The trading days of the Indian exchanges.
 
-    first_day = date(2025, 1, 1)
+    Raises ConfigurationError for a day of a later year than it knows. Before `first_day` every
+    weekday counts as a trading day, so that history can be replayed from any year.
+    """
 
-    def is_trading_day(self, day: date) -> bool:
-        """Tell whether the equity exchanges trade that day.
+    first_day = date(2024, 1, 1)
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Take the calendar that comes with the program, and what a file adds to it.
+
+        Raises:
+            ConfigurationError: names the file, the entry and what is wrong with it.
+        """
+        self._own_table = read(file) if file else None
+
+    @property
+    def _table(self) -> Table:
+        return self._own_table or packaged()  # which the simulated exchange never reads
+
+    def is_trading_day(self, day: date, exchange: str | None = None) -> bool:
+        """Tell whether an exchange trades that day, if only in the evening; by default, any.
+
+        Where only the holidays of some exchanges are known, those decide.
 
         Raises:
             ConfigurationError: the year's holidays are not in the table.
         """
-        if day in _SPECIAL:
-            return True
-        if day.weekday() >= 5:
-            return False
-        if day.year > max(_HOLIDAYS):
-            raise ConfigurationError(
-                f"the trading holidays of {day.year} are not known: add them to sessions.py"
-            )
-        return f"{day:%m-%d}" not in _HOLIDAYS.get(day.year, "").split()
+        exchanges = [exchange] if exchange else list(MARKET_BY_EXCHANGE)
+        known = [name for name in exchanges if self.knows(name, day)]
+        return any(self.session(name, day) for name in known or exchanges)
+
+    def classes(self, exchange: str) -> tuple[InstrumentClass, ...]:
+        """Return the kinds of instruments that trade on an exchange."""
+        return self._table.classes(exchange)
+
+    def periods(
+        self, exchange: str, instrument_class: InstrumentClass, day: date
+    ) -> tuple[Period, ...]:
+        """Return what happens on a day, in order: nothing where there is no trading."""
+        if day >= self.first_day:
+            self._require(exchange, day)
+        return _periods(self._table, exchange, instrument_class, day)
 
     def session(self, exchange: str, day: date) -> Session | None:
-        """Return the session of an exchange on a day, None where it does not trade."""
-        if not self.is_trading_day(day):
+        """Return the session of an exchange on a day, None where it does not trade.
+
+        It lasts as long as any of the exchange's instruments trades, breaks included.
+        """
+        trading = self._trading_periods(exchange, day)
+        if not trading:
             return None
-        opens, closes = _SPECIAL.get(day) or next(
-            (opens, closes)
-            for valid_from, opens, closes in reversed(_HOURS[exchange])
-            if valid_from <= day
-        )
-        return Session(day, _utc(day, opens), _utc(day, closes))
+        opens, closes = min(p.opens_at for p in trading), max(p.closes_at for p in trading)
+        return Session(day, opens, closes)
+
+    def session_opens(self, exchange: str, day: date) -> datetime | None:
+        """Return what candles of any length are aligned to: the first trading after the pre-open.
+
+        None where there is no trading.
+        """
+        session = self.session(exchange, day)
+        return session.opens_at if session else None
+
+    def expected_minutes(
+        self, exchange: str, instrument_class: InstrumentClass, day: date
+    ) -> NDArray[np.int64]:
+        """Return the minutes since 1970 in which a liquid instrument has a candle.
+
+        Those of continuous trading. A closing auction makes one price, at a moment that exchanges
+        leave to chance and brokers stamp as they like (from 15:28 to 15:35): see
+        `possible_minutes`.
+
+        Raises:
+            ConfigurationError: the year's holidays are not in the table, earlier years included.
+        """
+        self._require(exchange, day)
+        return self._minutes(exchange, instrument_class, day, (PeriodKind.CONTINUOUS,))
+
+    def possible_minutes(
+        self, exchange: str, instrument_class: InstrumentClass, day: date
+    ) -> NDArray[np.int64]:
+        """Return the minutes since 1970 in which there may be a candle; in others it is wrong."""
+        return self._minutes(exchange, instrument_class, day, _TRADING)
 
     def is_open(self, exchange: str, instant: datetime, margin: timedelta = timedelta(0)) -> bool:
-        """Tell whether a session is on, give or take `margin` at both ends."""
-        session = self.session(exchange, trading_date(instant))
-        return bool(session and session.opens_at - margin <= instant <= session.closes_at + margin)
+        """Tell whether any instrument of an exchange trades, give or take `margin`."""
+        return any(
+            period.opens_at - margin <= instant <= period.closes_at + margin
+            for period in self._trading_periods(exchange, trading_date(instant))
+        )
 
-    def days(self, first: date, last: date) -> Iterator[date]:
+    def days(self, first: date, last: date, exchange: str | None = None) -> Iterator[date]:
         """Yield the trading days from `first` to `last`, both included."""
         day = first
         while day <= last:
-            if self.is_trading_day(day):
+            if self.is_trading_day(day, exchange):
                 yield day
             day += timedelta(days=1)
+
+    def knows(self, exchange: str, day: date) -> bool:
+        """Tell whether the table says if an exchange trades that day."""
+        return self._table.knows(exchange, day)
+
+    def _require(self, exchange: str, day: date) -> None:
+        if not self.knows(exchange, day):
+            raise ConfigurationError(
+                f"the trading holidays of {day.year} are not known for {exchange}: write them into "
+                "a file that CALENDAR_FILE names, in the form of market_pipeline/calendar.yaml"
+            )
+
+    def _trading_periods(self, exchange: str, day: date) -> tuple[Period, ...]:
+        if day >= self.first_day:
+            self._require(exchange, day)
+        return _trading_periods(self._table, exchange, day)
+
+    def _minutes(
+        self,
+        exchange: str,
+        instrument_class: InstrumentClass,
+        day: date,
+        kinds: tuple[PeriodKind, ...],
+    ) -> NDArray[np.int64]:
+        edges = [
+            (int(period.opens_at.timestamp()) // 60, int(period.closes_at.timestamp()) // 60)
+            for period in self.periods(exchange, instrument_class, day)
+            if period.kind in kinds
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *(np.arange(*each) for each in edges)])
 
 
 class AlwaysOpen(Calendar):
     """The simulated exchange: one session each calendar day of Asia/Kolkata, from midnight on."""
 
-    def is_trading_day(self, day: date) -> bool:
+    def knows(self, exchange: str, day: date) -> bool:
         return True
+
+    def classes(self, exchange: str) -> tuple[InstrumentClass, ...]:
+        return tuple(InstrumentClass)
+
+    def is_trading_day(self, day: date, exchange: str | None = None) -> bool:
+        return True
+
+    def periods(
+        self, exchange: str, instrument_class: InstrumentClass, day: date
+    ) -> tuple[Period, ...]:
+        session = self.session(exchange, day)
+        return (Period(PeriodKind.CONTINUOUS, session.opens_at, session.closes_at),)
 
     def session(self, exchange: str, day: date) -> Session:
         opens = _utc(day, time(0, 0))
         return Session(day, opens, opens + timedelta(days=1))
+
+    def session_opens(self, exchange: str, day: date) -> datetime:
+        return _utc(day, time(0, 0))
+
+    def is_open(self, exchange: str, instant: datetime, margin: timedelta = timedelta(0)) -> bool:
+        return True
+
+
+# Asked anew every second, of the same few days.
+@functools.lru_cache(maxsize=4096)
+def _periods(
+    table: Table, exchange: str, instrument_class: InstrumentClass, day: date
+) -> tuple[Period, ...]:
+    return tuple(
+        Period(kind, _utc(day, opens), _utc(day, closes))
+        for kind, opens, closes in table.hours(exchange, instrument_class, day)
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _trading_periods(table: Table, exchange: str, day: date) -> tuple[Period, ...]:
+    every = (_periods(table, exchange, each, day) for each in table.classes(exchange))
+    return tuple(period for periods in every for period in periods if period.kind in _TRADING)
 
 
 def _utc(day: date, at: time) -> datetime:

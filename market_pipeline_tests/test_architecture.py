@@ -20,7 +20,9 @@ WIRES = {"brokers.kite_wire", "brokers.fyers_wire"}
 ALLOWED = {
     "market": set[str](),
     "errors": set[str](),
-    "sessions": {"errors"},
+    "calendar_table": {"errors", "market"},
+    "calendar_file": {"errors", "market", "calendar_table"},
+    "sessions": {"errors", "calendar_table", "calendar_file"},
     "quality": {"errors", "market"},
     "proof": {"market"},
     "config": {"errors", "sessions"},

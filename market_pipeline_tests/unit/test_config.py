@@ -1,5 +1,6 @@
 """Settings: what the environment may say, and what is answered when it says something else."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,29 @@ def test_environment_overrides_the_env_file(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_simulated_exchange_never_closes() -> None:
     assert isinstance(config.load().calendar, AlwaysOpen)
+
+
+def test_calendar_of_a_broker_knows_what_the_calendar_file_adds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("ours.yaml").write_text("years: [{year: 2027, market: equity, closed: []}]", "utf-8")
+    monkeypatch.setenv("BROKER", "kite")
+    monkeypatch.setenv("CALENDAR_FILE", "ours.yaml")
+    assert config.load().calendar.is_trading_day(date(2027, 1, 4), "NSE")
+
+
+def test_calendar_file_that_is_wrong_is_refused_with_the_variable_and_the_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("ours.yaml").write_text("years: [{year: 2027, market: gold, closed: []}]", "utf-8")
+    monkeypatch.setenv("CALENDAR_FILE", "ours.yaml")
+    with pytest.raises(ConfigurationError, match=r"^CALENDAR_FILE: .*ours\.yaml: entry 1 of y"):
+        config.load()
+
+
+def test_empty_calendar_file_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALENDAR_FILE", "")
+    assert config.load().calendar_file is None
 
 
 def test_missing_kite_credentials_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

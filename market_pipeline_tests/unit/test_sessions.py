@@ -7,7 +7,13 @@ import pytest
 
 from market_pipeline import sessions
 from market_pipeline.errors import ConfigurationError
-from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar
+from market_pipeline.sessions import (
+    EXCHANGE_TZ,
+    AlwaysOpen,
+    Calendar,
+    InstrumentClass,
+    PeriodKind,
+)
 
 CALENDAR = Calendar()
 FRIDAY, MONDAY = date(2026, 7, 31), date(2026, 8, 3)  # either side of the change of hours
@@ -44,7 +50,7 @@ def test_equity_derivatives_trade_to_twenty_to_four_since_august_2026(exchange: 
 @pytest.mark.parametrize("day", [FRIDAY, MONDAY])
 @pytest.mark.parametrize(
     ("exchange", "closes"),
-    [("CDS", time(17)), ("BCD", time(17)), ("MCX", time(23, 55)), ("NCO", time(23, 55))],
+    [("CDS", time(17)), ("BCD", time(17)), ("MCX", time(23, 30)), ("NCO", time(23, 30))],
 )
 def test_currency_and_commodities_open_at_nine(exchange: str, closes: time, day: date) -> None:
     assert hours(exchange, day) == (time(9), closes)
@@ -77,9 +83,26 @@ def test_muhurat_trading_replaces_the_hours_of_a_holiday() -> None:
     assert hours("NSE", date(2025, 10, 21)) == (time(13, 45), time(14, 45))
 
 
-def test_a_year_without_holidays_in_the_table_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="holidays of 2027 .* sessions.py"):
+def test_a_year_without_holidays_in_the_table_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match=r"2027 .* NSE: .* CALENDAR_FILE .*calendar\.yaml"):
         CALENDAR.is_trading_day(date(2027, 1, 4))
+
+
+def test_an_exchange_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="'NYSE'"):
+        CALENDAR.is_open("NYSE", instant(FRIDAY, time(10)))
+
+
+def test_every_weekday_before_the_first_known_year_can_be_replayed() -> None:
+    assert hours("NSE", date(2016, 8, 15)) == (time(9, 15), time(15, 30))
+    assert hours("NSE", date(2016, 8, 14)) is None
+
+
+def test_a_day_on_which_only_commodities_trade_is_a_trading_day_of_theirs() -> None:
+    evening = date(2026, 3, 3)
+    assert CALENDAR.is_trading_day(evening)
+    assert CALENDAR.is_trading_day(evening, "MCX")
+    assert not CALENDAR.is_trading_day(evening, "NSE")
 
 
 def test_trading_days_leave_out_weekends_and_holidays() -> None:
@@ -100,6 +123,13 @@ def test_a_margin_widens_the_session_at_both_ends(at: time, expected: bool) -> N
     assert CALENDAR.is_open("NSE", instant(FRIDAY, at), timedelta(minutes=15)) is expected
 
 
+def test_an_exchange_is_closed_between_two_sessions_of_a_day() -> None:
+    drill = date(2024, 3, 2)
+    open_at = {at: CALENDAR.is_open("NSE", instant(drill, at)) for at in (time(9, 30), time(11))}
+    assert open_at == {time(9, 30): True, time(11): False}
+    assert hours("NSE", drill) == (time(9, 15), time(12, 30))
+
+
 def test_the_simulated_exchange_never_closes() -> None:
     for day in (date(2026, 8, 2), date(2040, 1, 1)):
         assert AlwaysOpen().is_open("NSE", instant(day, time(0)))
@@ -111,6 +141,16 @@ def test_a_simulated_session_begins_where_the_last_ended() -> None:
     assert always.session("NSE", FRIDAY).closes_at == (
         always.session("NSE", FRIDAY + timedelta(days=1)).opens_at
     )
+
+
+def test_a_simulated_day_is_one_period_of_1440_minutes() -> None:
+    always, day = AlwaysOpen(), date(2040, 1, 1)
+    whose = InstrumentClass.EQUITY
+    (period,) = always.periods("NSE", whose, day)
+    assert period.kind is PeriodKind.CONTINUOUS
+    assert always.session_opens("NSE", day) == period.opens_at == instant(day, time(0))
+    minutes = always.expected_minutes("NSE", whose, day)
+    assert (minutes.size, minutes[0] * 60) == (1440, instant(day, time(0)).timestamp())
 
 
 def test_the_trading_date_changes_at_midnight_in_kolkata() -> None:
