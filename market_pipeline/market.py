@@ -166,4 +166,4 @@ class Interval(NamedTuple):
     minutes: int
 
 
-STORED_INTERVALS = (Interval("1m", 1), Interval("5m", 5), Interval("15m", 15))
+STORED_INTERVALS = (Interval("1m", 1), Interval("5m", 5), Interval("15m", 15), Interval("1d", 1440))

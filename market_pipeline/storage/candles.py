@@ -1,50 +1,69 @@
-"""Keeps the stored candles of a plain PostgreSQL in step with the ticks.
+"""Keeps stored candles in step with the ticks, on plain PostgreSQL and on TimescaleDB.
 
-Candles before the watermark are read from tables, later ones are computed from ticks when read.
-A refresh moves the watermark in two steps, because ticks are written meanwhile: first the
+Candles before the watermark are read from what is stored, later ones are computed from ticks when
+read. A refresh moves the watermark in two steps, because ticks are written meanwhile: first the
 threshold, under a lock that waits for the writers under way, so that every later writer records
-the candles it changes behind it; then, in one transaction, the candles up to the threshold and
-those recorded as changed are stored and the watermark follows.
+the candles it changes behind it; then the candles up to the threshold and those recorded as changed
+are stored and the watermark follows. On TimescaleDB the storing is the refresh of the continuous
+aggregates, which keep account of changes themselves.
 """
 
 import hashlib
 from datetime import UTC, datetime
 
-from market_pipeline.storage import dialect
+from market_pipeline.storage import dialect, timescaledb
 from market_pipeline.storage.database import Connection, Database, run
+from market_pipeline.storage.migrations import sql_folder
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def install(connection: Connection) -> list[str]:
-    """Create the candle views whose definition has changed; return their names."""
-    changed = []
-    for definition in dialect.definitions():
-        statement = definition.view()
-        digest = hashlib.sha256(statement.encode()).hexdigest()
-        stored = run(connection, "candle_definition", name=definition.name).fetchone()
-        if stored is None or stored[0] != digest:
-            connection.execute(statement)
-            run(connection, "set_candle_definition", name=definition.name, sha256=digest)
-            changed.append(definition.name)
-    return changed
+    """Create the candle views and functions whose definition has changed; return their names.
+
+    Raises:
+        DatabaseError: a continuous aggregate would have to be made anew.
+    """
+    folders = [sql_folder() / "functions"]
+    if timescaledb.is_used(connection):
+        timescaledb.install(connection)
+        statements = {each.name: each.aggregate_view() for each in dialect.definitions()}
+        folders.append(sql_folder() / "timescaledb" / "functions")
+    else:
+        statements = {each.name: each.view() for each in dialect.definitions()}
+    files = [file for folder in folders for file in sorted(folder.glob("*.sql"))]
+    statements |= {file.stem: file.read_text("utf-8") for file in files}
+    return [name for name, statement in statements.items() if _install(connection, name, statement)]
+
+
+def _install(connection: Connection, name: str, statement: str) -> bool:
+    digest = hashlib.sha256(statement.encode()).hexdigest()
+    stored = run(connection, "candle_definition", name=name).fetchone()
+    if stored is not None and stored[0] == digest:
+        return False
+    connection.execute(statement.encode())
+    run(connection, "set_candle_definition", name=name, sha256=digest)
+    return True
 
 
 def refresh(database: Database, at_least: datetime = _NEVER) -> int:
     """Store the candles that are complete or have changed; return how many rows were written.
 
     Goes up to the minute of the newest tick, and to `at_least` even when there is none so new.
+    On TimescaleDB only the one-minute candles that are new are counted.
 
     Raises:
-        DatabaseUnavailable: nothing was changed; call again.
+        DatabaseUnavailable: nothing is half done; call again.
     """
-    written = 0
     with database.session() as connection:
         run(connection, "lock_candle_refresh")  # until the connection closes
         with connection.transaction():
             run(connection, "lock_candles")
             run(connection, "advance_candle_threshold", at_least=at_least)
+        if timescaledb.is_used(connection):
+            return timescaledb.refresh(connection)
         with connection.transaction():
+            written = 0
             run(connection, "create_candles_changed")
             run(connection, "take_candle_invalidations")
             for definition in dialect.definitions():

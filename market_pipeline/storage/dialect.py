@@ -4,7 +4,7 @@ The definitions are written for TimescaleDB (time_bucket, first, last). sqlglot 
 syntax trees; the statements around them are in sql/plain.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,25 @@ class CandleDefinition:
 
     name: str
     width: str
+    zone: str | None  # whose midnights begin a candle of a day
     source: str
     select: exp.Select
+    text: str
+
+    def aggregate(self) -> str:
+        """Return the statement that makes the continuous aggregate of TimescaleDB."""
+        text = self.text
+        if self.source != "ticks":  # an aggregate stands on another, not on the view of it
+            text = text.replace(f"FROM {self.source}", f"FROM {self.source}_aggregate")
+        return self._of_timescaledb("continuous_aggregate").replace(":definition", text)
+
+    def aggregate_view(self) -> str:
+        """Return the view over the continuous aggregate that has the name of the candles."""
+        return self._of_timescaledb("candle_view")
+
+    def _of_timescaledb(self, template: str) -> str:
+        text = (sql_folder() / "timescaledb" / f"{template}.sql").read_text("utf-8")
+        return text.replace(":name", self.name)
 
     def view(self) -> str:
         """Return the view that joins the stored candles with those computed now."""
@@ -54,7 +71,13 @@ class CandleDefinition:
         for table in list(tree.find_all(exp.Table)):
             if table.name in ("candles", "candles_stored"):
                 table.replace(exp.table_(table.name.replace("candles", self.name)))
-        return tree.transform(_replace_width(self.width)).sql("postgres", comments=False)
+        return tree.transform(self._replace_placeholder).sql("postgres", comments=False)
+
+    def _replace_placeholder(self, node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Anonymous) and node.name == "bucket":
+            return _bucket(self.width, self.zone, node.expressions[0])
+        is_width = isinstance(node, exp.Column) and node.name == "width" and not node.table
+        return _interval(self.width) if is_width else node
 
 
 def definitions() -> list[CandleDefinition]:
@@ -64,14 +87,17 @@ def definitions() -> list[CandleDefinition]:
 
 
 def _definition(file: Path) -> CandleDefinition:
-    select = sqlglot.parse_one(file.read_text("utf-8"), read="postgres")
+    text = file.read_text("utf-8")
+    select = sqlglot.parse_one(text, read="postgres")
     if not isinstance(select, exp.Select):
         raise DatabaseError(f"{file.name} must be one SELECT")
     source = select.find(exp.Table)
     bucket = next((f for f in select.find_all(exp.Anonymous) if f.name == "time_bucket"), None)
     if source is None or bucket is None:
         raise DatabaseError(f"{file.name} must select from a table and group by time_bucket")
-    return CandleDefinition(file.stem, bucket.expressions[0].name, source.name, select)
+    width, _, *zone = bucket.expressions
+    named = zone[0].name if zone else None
+    return CandleDefinition(file.stem, width.name, named, source.name, select, text)
 
 
 def _select(name: str) -> exp.Select:
@@ -88,9 +114,8 @@ def _template(name: str) -> exp.Expr:
 def _in_postgres(select: exp.Expr) -> exp.Expr:
     def rewrite(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Anonymous) and node.name == "time_bucket":
-            width, time = node.expressions
-            origin = exp.cast(exp.Literal.string(_ORIGIN), "timestamptz")
-            return exp.func("date_bin", _interval(width.name), time, origin, dialect="postgres")
+            width, time, *zone = node.expressions
+            return _bucket(width.name, zone[0].name if zone else None, time)
         if isinstance(node, exp.Filter) and isinstance(node.this, exp.First | exp.Last):
             return _ordered(node.this, node.expression)
         if isinstance(node, exp.First | exp.Last) and not isinstance(node.parent, exp.Filter):
@@ -110,13 +135,15 @@ def _ordered(pick: exp.Expr, condition: exp.Expr | None) -> exp.Expr:
     return exp.Bracket(this=exp.paren(values), expressions=[exp.Literal.number(1)], offset=1)
 
 
+def _bucket(width: str, zone: str | None, time: exp.Expr) -> exp.Expr:
+    """Return when the candle begins that a time is in."""
+    if zone is not None:
+        day = [exp.Literal.string("day"), time, exp.Literal.string(zone)]
+        return exp.Anonymous(this="date_trunc", expressions=day)
+    origin = exp.cast(exp.Literal.string(_ORIGIN), "timestamptz")
+    return exp.func("date_bin", _interval(width), time, origin, dialect="postgres")
+
+
 def _interval(width: str) -> exp.Expr:
-    return exp.cast(exp.Literal.string(width), "interval")
-
-
-def _replace_width(width: str) -> Callable[[exp.Expr], exp.Expr]:
-    def replace(node: exp.Expr) -> exp.Expr:
-        is_width = isinstance(node, exp.Column) and node.name == "width" and not node.table
-        return _interval(width) if is_width else node
-
-    return replace
+    # A day as such would be 23 or 25 hours where the clocks of the session's time zone change.
+    return exp.cast(exp.Literal.string("24 hours" if width == "1 day" else width), "interval")

@@ -1,4 +1,8 @@
-"""Forward-only, numbered migrations: sql/migrations/NNNN_name.sql, each applied once and whole."""
+"""Forward-only, numbered migrations: sql/migrations/NNNN_name.sql, each applied once and whole.
+
+One named NNNN_name.timescaledb.sql is for servers that have the extension TimescaleDB. Elsewhere it
+is passed over, and applied later should the server get it.
+"""
 
 import contextlib
 import hashlib
@@ -20,7 +24,8 @@ from market_pipeline.errors import (
 )
 
 OLDEST_SERVER = 15
-_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+OLDEST_TIMESCALEDB = (2, 18)
+_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)(\.timescaledb)?\.sql")
 _CONNECT_TIMEOUT_SECONDS = 10
 _LOCK = 0x6D61726B6574  # Any number that nothing else locks: "market".
 
@@ -30,16 +35,19 @@ class Migration(NamedTuple):
     name: str
     sql: str
     sha256: str
+    needs_timescaledb: bool = False
 
     @property
     def file(self) -> str:
-        return f"{self.number:04}_{self.name}.sql"
+        return f"{self.number:04}_{self.name}{'.timescaledb' * self.needs_timescaledb}.sql"
 
 
 class MigrationStatus(NamedTuple):
     number: int
     name: str
     applied_at: datetime | None
+    is_needed: bool = True
+    """Not where the server lacks what it is about."""
 
 
 class _Applied(NamedTuple):
@@ -101,7 +109,7 @@ def migrate(url: str, folder: Path | None = None) -> list[Migration]:
         )
         applied = _applied(connection)
         _compare(migrations, applied)
-        missing = migrations[len(applied) :]
+        missing = _missing(connection, migrations, applied)
         for migration in missing:
             _apply(connection, migration)
     return missing
@@ -116,9 +124,18 @@ def status(url: str, folder: Path | None = None) -> list[MigrationStatus]:
     migrations = load(folder or sql_folder() / "migrations")
     with _connected(url) as connection:
         applied = _applied(connection)
-    _compare(migrations, applied)
+        _compare(migrations, applied)
+        missing = {each.number for each in _missing(connection, migrations, applied)}
     times = {each.number: each.applied_at for each in applied}
-    return [MigrationStatus(each.number, each.name, times.get(each.number)) for each in migrations]
+    return [
+        MigrationStatus(
+            each.number,
+            each.name,
+            times.get(each.number),
+            each.number in times or each.number in missing,
+        )
+        for each in migrations
+    ]
 
 
 def _read(path: Path) -> Migration:
@@ -128,7 +145,7 @@ def _read(path: Path) -> Migration:
     text = path.read_text("utf-8")
     # Of the text, whose line ends are alike whatever git made of the file.
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    return Migration(int(match[1]), match[2], text, checksum)
+    return Migration(int(match[1]), match[2], text, checksum, match[3] is not None)
 
 
 @contextlib.contextmanager
@@ -175,15 +192,46 @@ def _applied(connection: psycopg.Connection[tuple[Any, ...]]) -> list[_Applied]:
     return [_Applied(*row) for row in rows]
 
 
+def _missing(
+    connection: psycopg.Connection[tuple[Any, ...]],
+    migrations: Sequence[Migration],
+    applied: Sequence[_Applied],
+) -> list[Migration]:
+    done = {each.number for each in applied}
+    missing = [each for each in migrations if each.number not in done]
+    if any(each.needs_timescaledb for each in missing) and not _has_timescaledb(connection):
+        return [each for each in missing if not each.needs_timescaledb]
+    return missing
+
+
+def _has_timescaledb(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Tell whether TimescaleDB is in use here, or could be: new enough and loaded at start-up."""
+    row = connection.execute(
+        "SELECT default_version, installed_version IS NOT NULL"
+        " OR current_setting('shared_preload_libraries') LIKE '%timescaledb%'"
+        " FROM pg_available_extensions WHERE name = 'timescaledb'"
+    ).fetchone()
+    if row is None or not row[1]:
+        return False
+    version = tuple(int(part) for part in re.findall(r"\d+", row[0])[:2])
+    if version < OLDEST_TIMESCALEDB:
+        wanted = ".".join(map(str, OLDEST_TIMESCALEDB))
+        raise DatabaseTooOld(
+            f"The server has TimescaleDB {row[0]}: {wanted} or newer is needed, or none at all"
+        )
+    return True
+
+
 def _compare(migrations: Sequence[Migration], applied: Sequence[_Applied]) -> None:
-    if len(applied) > len(migrations):
+    if applied and applied[-1].number > len(migrations):
         newest = applied[-1]
         raise DatabaseError(
             f"The database has migration {newest.number:04}_{newest.name}, which this version of "
             "market-pipeline does not know: upgrade market-pipeline"
         )
-    for known, done in zip(migrations, applied, strict=False):
-        if (known.number, known.sha256) != (done.number, done.sha256):
+    for done in applied:
+        known = migrations[done.number - 1]
+        if known.sha256 != done.sha256:
             raise MigrationEdited(
                 f"{known.file} has checksum {known.sha256[:12]}, but {done.number:04}_{done.name} "
                 f"was applied with {done.sha256[:12]}: restore the file and add a new migration"

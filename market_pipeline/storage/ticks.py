@@ -44,6 +44,7 @@ class GapEvent(NamedTuple):
 
     at: int  # nanoseconds since 1970
     cause: str | None
+    instruments: tuple[int, ...] = ()  # that the connection carried; empty where not known
 
 
 class Rejected(NamedTuple):
@@ -185,12 +186,13 @@ class TickStore:
             run(connection, "insert_rejected", stream=self._stream, **values)
 
     def _record_gaps(self, connection: Connection, events: Sequence[GapEvent]) -> None:
-        for at, cause in events:
+        for at, cause, instruments in events:
             values: dict[str, Any] = {"stream": self._stream, "at": _from_ns(at)}
             if cause is None:
                 run(connection, "end_gap", **values)
             else:
-                run(connection, "begin_gap", cause=cause, **values)
+                values |= {"cause": cause, "instruments": list(instruments)}
+                run(connection, "begin_gap", **values)
 
     def _ensure_days(self, times: NDArray[np.int64]) -> None:
         for day in sessions.distinct_trading_dates(times // 1_000_000):

@@ -58,17 +58,17 @@ class Interpreter:
         """Work out what these items mean, carrying `memory` along."""
         frames: list[Record] = []
         connections: list[int] = []
-        gaps: list[GapEvent] = []
+        gaps: list[tuple[GapEvent, int]] = []  # and the connection that it befell
         rejected: list[Rejected] = []
         for item in items:
             if isinstance(item, Damage):
                 at = memory.last_received_at or 0
                 rejected.append(Rejected(item.position, at, DAMAGED_JOURNAL, item.payload))
-                gaps += [GapEvent(at, DAMAGED_JOURNAL)]
+                gaps.append((GapEvent(at, DAMAGED_JOURNAL), memory.connection))
                 memory.is_first_frame = True
                 memory.connection = item.position  # the line may have been lost and back in there
                 continue
-            gaps += _gap_events(item, memory)
+            gaps += [(event, memory.connection) for event in _gap_events(item, memory)]
             if item.kind is RecordKind.CONNECTED:
                 memory.connection = item.position
             elif item.kind is RecordKind.FRAME:
@@ -76,14 +76,18 @@ class Interpreter:
                 connections.append(memory.connection)
             memory.last_received_at = item.received_at
         arrivals, faults = self._arrivals(frames, connections)
+        ticks = memory.observer.observe(arrivals)
         return Batch(
             start=start,
             end=items[-1].end if items else start,
-            ticks=memory.observer.observe(arrivals),
+            ticks=ticks,
             arrivals=memory.observer.arrivals,
             last_received_at=memory.last_received_at,
             is_stopped=memory.is_stopped,
-            gaps=gaps,
+            gaps=[
+                event._replace(instruments=memory.observer.carried(connection))
+                for event, connection in gaps
+            ],
             rejected=rejected + faults,
         )
 

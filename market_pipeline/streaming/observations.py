@@ -86,6 +86,13 @@ class Observer:
             self._state = {n: frame[n].to_numpy().astype(k) for n, k in _STATE_COLUMNS.items()}
         self.arrivals = arrivals
 
+    def carried(self, connection: int) -> tuple[int, ...]:
+        """Return the instruments of which something came on this connection or a later one."""
+        if connection < 0:
+            return ()
+        ids = self._state["instrument_id"][self._state["seen_on"] >= connection]
+        return tuple(ids.tolist())
+
     def observe(self, arrivals: Arrivals) -> Columns:
         """Return the ticks of these arrivals with the columns of TICK_COLUMNS.
 

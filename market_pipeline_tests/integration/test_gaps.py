@@ -13,7 +13,7 @@ from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.meaning import SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
-from market_pipeline_tests.builders import OPEN, Known, Packet, fetch, frame
+from market_pipeline_tests.builders import OPEN, TCS, Known, Packet, fetch, frame
 from market_pipeline_tests.journals import drain
 
 Event = tuple[RecordKind, int, bytes]
@@ -154,3 +154,15 @@ def test_a_connection_after_damage_counts_as_a_new_one(database: Database, folde
 def test_a_cause_with_a_zero_byte_is_still_a_gap(database: Database, folder: Path) -> None:
     events = started(0), connected(0), ticked(1), (RecordKind.DISCONNECTED, 2, b"\0lost")
     assert gaps_of(database, folder, *events) == [(1, None, "\ufffdlost")]
+
+
+def test_a_gap_names_the_instruments_that_the_connection_carried(
+    database: Database, folder: Path
+) -> None:
+    both = RecordKind.FRAME, 1, frame(Packet(volume=1, at=1), Packet(token=TCS, volume=1, at=1))
+    one = RecordKind.FRAME, 12, frame(Packet(volume=2, at=12))
+    events = started(0), connected(0), both, disconnected(9), connected(11), one
+    receive(folder, *events, disconnected(20))
+    store(database, folder)
+    carried = fetch(database, "SELECT instruments FROM gaps ORDER BY started_at")
+    assert carried == [([1, 2],), ([1],)]

@@ -2,9 +2,9 @@
 SELECT source.* FROM (
     SELECT DISTINCT
         instrument_id,
-        date_bin(width, time, TIMESTAMPTZ '2000-01-03 00:00:00+00') AS starts_at
+        bucket(time) AS starts_at
     FROM candles_changed
 ) AS changed
 JOIN source ON source.instrument_id = changed.instrument_id
 AND source.time >= changed.starts_at AND source.time < changed.starts_at + width
-WHERE changed.starts_at < (SELECT date_bin(width, threshold, TIMESTAMPTZ '2000-01-03 00:00:00+00') FROM candle_progress)
+WHERE changed.starts_at < (SELECT bucket(threshold) FROM candle_progress)

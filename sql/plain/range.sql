@@ -1,4 +1,4 @@
 -- What candles are computed from for the first time: everything between watermark and threshold.
 SELECT * FROM source
-WHERE time >= (SELECT date_bin(width, watermark, TIMESTAMPTZ '2000-01-03 00:00:00+00') FROM candle_progress)
-AND time < (SELECT date_bin(width, threshold, TIMESTAMPTZ '2000-01-03 00:00:00+00') FROM candle_progress)
+WHERE time >= (SELECT bucket(watermark) FROM candle_progress)
+AND time < (SELECT bucket(threshold) FROM candle_progress)

@@ -1,3 +1,3 @@
 -- A gap that is open already goes on.
-INSERT INTO gaps (stream, started_at, cause) VALUES (:stream, :at, :cause)
+INSERT INTO gaps (stream, started_at, cause, instruments) VALUES (:stream, :at, :cause, :instruments::bigint[])
 ON CONFLICT (stream) WHERE ended_at IS NULL DO NOTHING

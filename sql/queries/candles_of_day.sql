@@ -6,5 +6,7 @@ FROM (
     SELECT instrument_id, time FROM candles_5m WHERE :name = 'candles_5m'
     UNION ALL
     SELECT instrument_id, time FROM candles_15m WHERE :name = 'candles_15m'
+    UNION ALL
+    SELECT instrument_id, time FROM candles_1d WHERE :name = 'candles_1d'
 ) AS candles
 WHERE time >= :starts_at AND time < :ends_at

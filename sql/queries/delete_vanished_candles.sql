@@ -16,7 +16,10 @@ WITH vanished AS (
     DELETE FROM candles_5m_stored AS c USING vanished AS v
     WHERE c.instrument_id = v.instrument_id
     AND c.time = date_bin('5 minutes', v.minute, TIMESTAMPTZ '2000-01-03 00:00:00+00')
+), of_15m AS (
+    DELETE FROM candles_15m_stored AS c USING vanished AS v
+    WHERE c.instrument_id = v.instrument_id
+    AND c.time = date_bin('15 minutes', v.minute, TIMESTAMPTZ '2000-01-03 00:00:00+00')
 )
-DELETE FROM candles_15m_stored AS c USING vanished AS v
-WHERE c.instrument_id = v.instrument_id
-AND c.time = date_bin('15 minutes', v.minute, TIMESTAMPTZ '2000-01-03 00:00:00+00')
+DELETE FROM candles_1d_stored AS c USING vanished AS v
+WHERE c.instrument_id = v.instrument_id AND c.time = date_trunc('day', v.minute, 'Asia/Kolkata')

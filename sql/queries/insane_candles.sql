@@ -6,6 +6,8 @@ FROM (
     SELECT * FROM candles_5m WHERE :name = 'candles_5m'
     UNION ALL
     SELECT * FROM candles_15m WHERE :name = 'candles_15m'
+    UNION ALL
+    SELECT * FROM candles_1d WHERE :name = 'candles_1d'
 ) AS candles
 WHERE time >= :starts_at AND time < :ends_at
 AND (

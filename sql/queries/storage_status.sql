@@ -5,7 +5,8 @@ SELECT
     ) AS ticks_bytes,
     pg_total_relation_size('candles_1m_stored')
     + pg_total_relation_size('candles_5m_stored')
-    + pg_total_relation_size('candles_15m_stored') AS candles_bytes,
+    + pg_total_relation_size('candles_15m_stored')
+    + pg_total_relation_size('candles_1d_stored') AS candles_bytes,
     -- An infinite timestamp has no meaning outside PostgreSQL.
     CASE WHEN isfinite(watermark) THEN watermark END AS candle_watermark,
     refreshed_at AS candles_refreshed_at

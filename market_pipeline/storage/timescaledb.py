@@ -1,0 +1,75 @@
+"""What is different where the server has TimescaleDB: continuous aggregates and their policies.
+
+A hypertable of ticks takes the place of partitions (sql/migrations/0007). Everything else, the
+readers included, sees the same names and columns.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from market_pipeline.errors import DatabaseError
+from market_pipeline.storage import dialect
+from market_pipeline.storage.database import Connection, run
+
+
+class Policies(NamedTuple):
+    """How long ticks are kept and when they are compressed, in days."""
+
+    keep_days: int
+    compress_after_days: int
+
+
+def version(connection: Connection) -> str | None:
+    """Return the version of TimescaleDB in this database, None if it does not use it."""
+    row = run(connection, "timescaledb_version").fetchone()
+    return row[0] if row else None
+
+
+def is_used(connection: Connection) -> bool:
+    return version(connection) is not None
+
+
+def install(connection: Connection) -> None:
+    """Create the continuous aggregates that are not there yet.
+
+    Raises:
+        DatabaseError: a definition has changed. The aggregate cannot be altered, and to make it
+            anew would lose all candles whose ticks are gone.
+    """
+    for definition in dialect.definitions():
+        statement = definition.aggregate()
+        name = f"{definition.name}_aggregate"
+        digest = hashlib.sha256(statement.encode()).hexdigest()
+        stored = run(connection, "candle_definition", name=name).fetchone()
+        if stored is None:
+            connection.execute(statement.encode())
+            run(connection, "set_candle_definition", name=name, sha256=digest)
+        elif stored[0] != digest:
+            raise DatabaseError(
+                f"the definition of {definition.name} in sql/candles was edited, but continuous "
+                "aggregates cannot be altered: restore it, or add a migration that makes a new "
+                "one beside the old and keeps its candles"
+            )
+
+
+def set_policies(connection: Connection, wanted: Policies) -> None:
+    """Let the server refresh candles and compress ticks by itself; change what is otherwise."""
+    run(connection, "set_timescaledb_policies", **wanted._asdict())
+
+
+def refresh(connection: Connection) -> int:
+    """Bring the aggregates up to the threshold, the shorter candles first."""
+    with connection.transaction():
+        run(connection, "create_candles_changed")
+        run(connection, "take_candle_invalidations")
+    dropped_before, ends_at = run(connection, "aggregate_window").fetchone() or (None, None)
+    if ends_at is None or (dropped_before is not None and ends_at <= dropped_before):
+        return 0
+    for definition in dialect.definitions():
+        # What longer candles are made of is never dropped.
+        starts_at = dropped_before if definition.source == "ticks" else None
+        name = f"{definition.name}_aggregate"
+        run(connection, "refresh_aggregate", name=name, starts_at=starts_at, ends_at=ends_at)
+    row = run(connection, "count_candles_since_watermark").fetchone()
+    run(connection, "finish_candle_refresh")
+    return int(row[0]) if row else 0

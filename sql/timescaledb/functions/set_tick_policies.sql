@@ -1,0 +1,46 @@
+-- Lets the server refresh candles and compress ticks by itself, and changes what is set otherwise.
+--
+-- The refresh of the candles of a minute looks back no further than ticks are kept for certain: where they are dropped
+-- it would empty the candles. The longer ones are made of shorter ones, which stay. Compression begins at an hour
+-- at which nothing is dropped: both at once on one chunk deadlock.
+CREATE OR REPLACE FUNCTION set_tick_policies(keep_days int, compress_after_days int) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    wanted record;
+    found record;
+BEGIN
+    FOR wanted IN SELECT * FROM (VALUES
+        ('candles_1m_aggregate', make_interval(days => keep_days) - INTERVAL '1 hour', INTERVAL '1 minute'),
+        ('candles_5m_aggregate', make_interval(days => keep_days), INTERVAL '5 minutes'),
+        ('candles_15m_aggregate', make_interval(days => keep_days), INTERVAL '15 minutes'),
+        ('candles_1d_aggregate', make_interval(days => keep_days + 3), INTERVAL '1 hour')
+    ) AS policies (aggregate, looks_back, every)
+    LOOP
+        SELECT (j.config ->> 'start_offset')::interval AS looks_back, j.schedule_interval AS every INTO found
+        FROM timescaledb_information.jobs AS j
+        JOIN timescaledb_information.continuous_aggregates AS c
+        ON c.materialization_hypertable_name = j.hypertable_name
+        WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND c.view_name = wanted.aggregate;
+        CONTINUE WHEN found.looks_back = wanted.looks_back AND found.every = wanted.every;
+        PERFORM remove_continuous_aggregate_policy(wanted.aggregate::regclass, if_exists => true);
+        PERFORM add_continuous_aggregate_policy(
+            wanted.aggregate::regclass,
+            start_offset => wanted.looks_back, end_offset => INTERVAL '0', schedule_interval => wanted.every
+        );
+    END LOOP;
+
+    SELECT (j.config ->> 'compress_after')::interval AS after INTO found
+    FROM timescaledb_information.jobs AS j
+    WHERE j.proc_name = 'policy_compression' AND j.hypertable_name = 'ticks';
+    IF found.after IS DISTINCT FROM make_interval(days => compress_after_days) THEN
+        CALL remove_columnstore_policy('ticks', if_exists => true);
+        CALL add_columnstore_policy(
+            'ticks', after => make_interval(days => compress_after_days),
+            schedule_interval => INTERVAL '1 day',
+            -- Ticks are dropped at half past midnight.
+            initial_start => (date_trunc('day', now() AT TIME ZONE 'Asia/Kolkata') + INTERVAL '1 day 2 hours')
+                AT TIME ZONE 'Asia/Kolkata'
+        );
+    END IF;
+END
+$$
