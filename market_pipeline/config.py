@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     tick_buffer_size: int = Field(default=1000, ge=1, le=1_000_000)
     flush_interval_seconds: float = Field(default=0.25, gt=0, le=60)
     tick_retention_days: int = Field(default=7, ge=1)
+    compress_after_days: int = Field(default=1, ge=1)
     journal_max_gigabytes: float = Field(default=20.0, gt=0)
     journal_keep_hours: float = Field(default=24.0, ge=0)
     calendar_file: Path | None = None

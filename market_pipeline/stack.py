@@ -104,7 +104,7 @@ class Stack:
         if self.settings.database_url is None:
             self._server = EmbeddedServer(self.home)
             self._server.start()
-        applied = schema.prepare(database_url(self.settings))
+        applied = schema.prepare(database_url(self.settings), self.settings)
         self._environment = self._environment_of_children()
         return applied
 

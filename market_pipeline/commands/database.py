@@ -22,8 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 @database_app.command("init")
 def init() -> None:
     """Create the tables, or bring them up to date. Safe to repeat at any time."""
-    with market_database(configured()) as database:
-        applied = schema.prepare(database.url)
+    settings = configured()
+    with market_database(settings) as database:
+        applied = schema.prepare(database.url, settings)
     typer.echo("\n".join(applied) or "The database is up to date.")
 
 

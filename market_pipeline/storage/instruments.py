@@ -145,5 +145,5 @@ class Catalogue:
 
 
 def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> pl.DataFrame:
-    """Return token, mode, instrument_id and exchange of what a stream is to carry now."""
+    """Return what a stream is to carry now: see sql/queries/stream_tokens.sql."""
     return database.query("stream_tokens", broker=broker, stream=stream, per_stream=per_stream)

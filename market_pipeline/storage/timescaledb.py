@@ -5,8 +5,9 @@ readers included, sees the same names and columns.
 """
 
 import hashlib
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from market_pipeline.config import Settings
 from market_pipeline.errors import DatabaseError
 from market_pipeline.storage import dialect
 from market_pipeline.storage.database import Connection, run
@@ -17,6 +18,10 @@ class Policies(NamedTuple):
 
     keep_days: int
     compress_after_days: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(settings.tick_retention_days, settings.compress_after_days)
 
 
 def version(connection: Connection) -> str | None:

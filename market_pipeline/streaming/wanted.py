@@ -1,5 +1,6 @@
 """What a stream is to carry and when, as last read from the database."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -8,11 +9,18 @@ from numpy.typing import NDArray
 
 from market_pipeline.brokers.base import FRAME_SECONDS
 from market_pipeline.market import Mode
-from market_pipeline.sessions import Calendar
+from market_pipeline.sessions import (
+    Calendar,
+    InstrumentClass,
+    PeriodKind,
+    instrument_class,
+    trading_date,
+)
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.instruments import Catalogue, wanted_tokens
 
 _SESSION_MARGIN = timedelta(minutes=15)
+_IDENTITY = ("instrument_id", "exchange", "kind", "underlying", "has_derivatives")
 _QUIET_SECONDS = 120.0  # the patience outside sessions, when a broker may send less
 
 
@@ -23,7 +31,8 @@ class Wanted:
         self._broker, self._stream, self._per_stream = broker, stream, per_stream
         self._calendar = calendar
         self.modes: Mapping[int, Mode] = {}
-        self._instruments: dict[str, NDArray[np.int64]] = {}
+        self._exchanges: set[str] = set()
+        self._by_hours: dict[tuple[str, InstrumentClass], list[int]] = {}
 
     def read(self, database: Database, catalogue: Catalogue) -> None:
         """Read anew what is subscribed.
@@ -36,27 +45,31 @@ class Wanted:
         if modes.keys() - self.modes.keys():  # perhaps listed since the stream began
             catalogue.reload()
         self.modes = modes
-        self._instruments = {
-            str(exchange): group["instrument_id"].to_numpy()
-            for (exchange,), group in rows.group_by("exchange")
-        }
+        by_hours: dict[tuple[str, InstrumentClass], list[int]] = defaultdict(list)
+        for instrument_id, exchange, *kind in rows.select(*_IDENTITY).iter_rows():
+            by_hours[exchange, instrument_class(exchange, *kind)].append(instrument_id)
+        self._by_hours = by_hours
+        self._exchanges = {exchange for exchange, _ in by_hours}
 
     def is_in_session(self) -> bool:
         """Tell whether one of the exchanges is open, or about to be, or was a moment ago."""
         now = datetime.now(UTC)
-        return any(self._calendar.is_open(name, now, _SESSION_MARGIN) for name in self._instruments)
+        return any(self._calendar.is_open(name, now, _SESSION_MARGIN) for name in self._exchanges)
 
     def trading(self) -> NDArray[np.int64]:
-        """Return the instruments whose exchange is open."""
+        """Return the instruments that trade continuously now."""
         now = datetime.now(UTC)
-        open_now = [ids for name, ids in self._instruments.items() if self._is_open(name, now)]
-        return np.concatenate([np.zeros(0, np.int64), *open_now])
+        trading = [ids for hours, ids in self._by_hours.items() if self._trades(*hours, now)]
+        return np.array([each for ids in trading for each in ids], np.int64)
 
     def patience(self) -> float:
         """Return how many seconds a connection may be without a frame, heartbeats included."""
         now = datetime.now(UTC)
-        is_open = any(self._is_open(name, now) for name in self._instruments)
+        is_open = any(self._calendar.is_open(name, now) for name in self._exchanges)
         return FRAME_SECONDS if is_open else _QUIET_SECONDS
 
-    def _is_open(self, exchange: str, now: datetime) -> bool:
-        return self._calendar.is_open(exchange, now)
+    def _trades(self, exchange: str, hours: InstrumentClass, now: datetime) -> bool:
+        return any(
+            period.kind is PeriodKind.CONTINUOUS and period.opens_at <= now < period.closes_at
+            for period in self._calendar.periods(exchange, hours, trading_date(now))
+        )

@@ -194,10 +194,17 @@ def test_candles_begin_within_the_times_asked_for(database: Database, feed: Feed
     assert rows[0][7] == 60  # whole, though the asking ended soon after
 
 
-def test_a_day_without_a_known_opening_is_aligned_to_midnight(
+def test_a_day_without_a_known_opening_opens_as_usual(database: Database, feed: Feed) -> None:
+    list_instrument(database, "NSE", "2026-11-19")
+    feed.send(*(tick for at in range(40) for tick in ticks_of(minute(at))))
+    assert begins(database, "30 minutes", "2026-11-20") == ["09:15", "09:45"]
+
+
+def test_an_exchange_that_never_closes_is_aligned_to_midnight(
     database: Database, feed: Feed
 ) -> None:
-    list_instrument(database, "NSE", "2026-11-19")
+    list_instrument(database, "NSE", "2026-11-20")
+    fetch(database, "TRUNCATE trading_sessions")
     feed.send(*(tick for at in range(40) for tick in ticks_of(minute(at))))
     assert begins(database, "30 minutes", "2026-11-20") == ["09:00", "09:30"]
 

@@ -19,9 +19,16 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH minutes AS (
-        SELECT m.*, coalesce(s.opens_at, date_trunc('day', m.time, 'Asia/Kolkata')) AS opens_at
+        SELECT
+            m.*,
+            coalesce(s.opens_at, date_trunc('day', m.time, 'Asia/Kolkata') + coalesce(usual.opens_after, '0')) AS opens_at
         FROM candles_1m AS m
         JOIN instruments AS i ON i.instrument_id = m.instrument_id
+        -- On days before those that are known; midnight for an exchange that never closes.
+        LEFT JOIN LATERAL (
+            SELECT opens_at - date_trunc('day', opens_at, 'Asia/Kolkata') AS opens_after
+            FROM trading_sessions WHERE exchange = i.exchange ORDER BY day LIMIT 1
+        ) AS usual ON true
         LEFT JOIN trading_sessions AS s
         ON s.exchange = i.exchange AND s.day = (m.time AT TIME ZONE 'Asia/Kolkata')::date
         -- A candle that begins at to_time or later, or before from_time, is cut off below.

@@ -25,6 +25,6 @@ CREATE TABLE trading_sessions (
     closes_at timestamptz NOT NULL,
     PRIMARY KEY (exchange, day)
 );
-COMMENT ON TABLE trading_sessions IS 'Copied from the calendar of the program; a day without a row is aligned to midnight of Asia/Kolkata.';
+COMMENT ON TABLE trading_sessions IS 'Copied from the calendar of the program; an exchange without rows never closes.';
 
 COMMENT ON COLUMN gaps.instruments IS 'Those that the connection carried; empty where that is not known, which means any.';
