@@ -1,8 +1,9 @@
 """Which streaming runs to start and to end. Pure: told what is wanted, what runs and the time."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 
 class Phase(Enum):
@@ -42,14 +43,20 @@ class End:
     worker_is_gone: bool = False
 
 
+class Attempt(NamedTuple):
+    """The last start of a stream: what was stored of it by then, and how often it was in vain."""
+
+    stored: int
+    in_vain: int
+
+
 @dataclass(frozen=True)
 class Policy:
     """Seconds throughout."""
 
-    # By number of short runs in a row. Starting alone takes some seconds, so the first few need no
-    # delay, and a stream that was killed is back within seconds; one that cannot start gets rare.
-    delays: tuple[float, ...] = (0, 0, 0, 5, 15, 30, 60, 120, 300)
-    healthy_after: float = 10
+    # By number of starts in a row after which nothing was stored: what streams and is killed is
+    # back at once, however often, and what cannot stream tries more and more rarely.
+    delays: tuple[float, ...] = (0, 0, 5, 15, 30, 60, 120, 300)
     stale_after: float = 45
     first_heartbeat_within: float = 60
     starts_within: float = 180
@@ -68,6 +75,20 @@ class Plan:
     end: tuple[End, ...]
     waiting: Mapping[str, float]  # stream -> seconds until it may start again
     noticed: Mapping[str, float]  # run -> since when something is wrong with it
+    attempts: Mapping[str, Attempt]  # stream -> its last start, this plan's included
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What earlier plans have left behind, and how much is stored of each stream now."""
+
+    noticed: Mapping[str, float] = field(default_factory=dict)
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    stored: Mapping[str, int] = field(default_factory=dict)
+
+    def in_vain(self, stream: str) -> int:
+        last = self.attempts.get(stream)
+        return 0 if last is None or self.stored.get(stream, 0) > last.stored else last.in_vain
 
 
 @dataclass(frozen=True)
@@ -80,11 +101,11 @@ class _Complaint:
 def plan(
     wanted: Collection[str],
     runs: Iterable[StreamRun],
-    noticed: Mapping[str, float],
+    memory: Memory,
     now: float,
     policy: Policy = _POLICY,
 ) -> Plan:
-    """Compare what is wanted with what runs; `noticed` is what the previous plan noticed."""
+    """Compare what is wanted with what runs."""
     by_stream: dict[str, list[StreamRun]] = {name: [] for name in wanted}
     for run in sorted(runs, key=lambda run: run.created_at):
         by_stream.setdefault(run.stream, []).append(run)
@@ -93,17 +114,20 @@ def plan(
         for name, history in by_stream.items()
         for run_id, complaint in _complaints(history, name in wanted, now, policy)
     }
-    since = {run_id: noticed.get(run_id, now) for run_id in complaints}
+    since = {run_id: memory.noticed.get(run_id, now) for run_id in complaints}
     delays = {
-        name: _delay(by_stream[name], now, policy)
+        name: _delay(by_stream[name], memory.in_vain(name), now, policy)
         for name in wanted
         if all(run.phase is Phase.ENDED for run in by_stream[name])
     }
+    started = {
+        name: Attempt(memory.stored.get(name, 0), memory.in_vain(name) + 1)
+        for name, delay in delays.items()
+        if delay <= 0
+    }
     return Plan(
         start=tuple(
-            Start(name, by_stream[name][-1].run_id if by_stream[name] else None)
-            for name, delay in delays.items()
-            if delay <= 0
+            Start(name, by_stream[name][-1].run_id if by_stream[name] else None) for name in started
         ),
         end=tuple(
             End(run_id, complaint.reason, complaint.worker_is_gone)
@@ -112,6 +136,7 @@ def plan(
         ),
         waiting={name: delay for name, delay in delays.items() if delay > 0},
         noticed=since,
+        attempts={**memory.attempts, **started},
     )
 
 
@@ -149,15 +174,10 @@ def _gone(run: StreamRun, now: float, policy: Policy) -> _Complaint | None:
     return _Complaint(f"no heartbeat for {silent:.0f} s", policy.silence_is_sure_after, True)
 
 
-def _delay(history: Sequence[StreamRun], now: float, policy: Policy) -> float:
-    """Return how long a stream must wait: longer the more often it ended soon after its start."""
-    short = 0
-    for run in reversed(history):
-        if run.lived >= policy.healthy_after:
-            break
-        short += 1
-    if not short or history[-1].ended_at is None:
+def _delay(history: Sequence[StreamRun], in_vain: int, now: float, policy: Policy) -> float:
+    """Return how long a stream must wait until it may start."""
+    if not history or history[-1].ended_at is None:
         return 0.0
     # It did not end in the future: then the clock was set back, which must not become a wait.
     ended_at = min(history[-1].ended_at, now)
-    return ended_at + policy.delays[min(short, len(policy.delays) - 1)] - now
+    return ended_at + policy.delays[min(in_vain, len(policy.delays) - 1)] - now

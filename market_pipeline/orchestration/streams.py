@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from market_pipeline.orchestration.plan import End, Phase, Start, StreamRun, plan
+from market_pipeline.orchestration.plan import Attempt, End, Memory, Phase, Start, StreamRun, plan
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 from market_pipeline.orchestration.ticks import (
     SESSION_TAG,
@@ -54,15 +54,17 @@ def tick_stream_sensor(
         for stream, exchanges in desired_streams(store, broker).items()
         if any(_may_start(broker.settings.calendar, exchange, now) for exchange in exchanges)
     ]
-    signs = {row["run_id"]: _sign(row) for row in store.query("stream_ages").to_dicts()}
+    rows = store.query("stream_ages").to_dicts()
+    signs = {row["run_id"]: _sign(row) for row in rows}
     runs = _runs(context.instance, wanted, signs, now.timestamp())
-    decided = plan(wanted, runs, _noticed(context.cursor), now.timestamp())
+    stored = {row["stream"]: row["arrivals"] or 0 for row in rows}
+    decided = plan(wanted, runs, _memory(context.cursor, stored), now.timestamp())
     for end in decided.end:
         _end(context, end)
     return dg.SensorResult(
         run_requests=[_request(start, trading_date(now).isoformat()) for start in decided.start],
         skip_reason=None if decided.start else _state(wanted, decided.waiting),
-        cursor=json.dumps(decided.noticed),
+        cursor=json.dumps({"noticed": decided.noticed, "attempts": decided.attempts}),
     )
 
 
@@ -72,8 +74,11 @@ def _may_start(calendar: Calendar, exchange: str, now: datetime) -> bool:
     )
 
 
-def _noticed(cursor: str | None) -> dict[str, float]:
-    return dict(json.loads(cursor)) if cursor else {}
+def _memory(cursor: str | None, stored: dict[str, int]) -> Memory:
+    """Read what the last evaluation has left; an earlier version's says nothing."""
+    known = json.loads(cursor) if cursor else {}
+    attempts = {name: Attempt(*each) for name, each in known.get("attempts", {}).items()}
+    return Memory(known.get("noticed", {}), attempts, stored)
 
 
 def _state(wanted: list[str], waiting: Any) -> str:

@@ -4,6 +4,7 @@ SELECT
     s.run_id,
     s.state,
     s.process,
+    p.arrivals,
     extract(epoch FROM now() - s.heartbeat_at)::double precision AS heartbeat_age,
     extract(epoch FROM now() - p.last_received_at)::double precision AS received_age
 FROM streams AS s
