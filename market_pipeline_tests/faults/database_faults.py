@@ -1,10 +1,12 @@
 """What can happen to the database under a stream. Each function causes one fault."""
 
 import random
+import signal
 import time
 
 import psycopg
 
+from market_pipeline import processes
 from market_pipeline_tests.builders import Outage, fetch
 from market_pipeline_tests.faults import run
 from market_pipeline_tests.faults.disk import SmallDisk
@@ -52,11 +54,9 @@ def unreachable(world: World, proxy: Proxy) -> None:
 def frozen(world: World, outage: Outage) -> None:
     """Every process of the server stands still: connections stay open and nothing is answered."""
     victims = outage.processes()
-    for victim in victims:
-        victim.suspend()
+    processes.signal_all(victims, signal.SIGSTOP)
     world.let_pass(2000 if world.full else 500)
-    for victim in victims:
-        victim.resume()
+    processes.signal_all(victims, signal.SIGCONT)
     world.recover()
     assert world.causes() == [], world.causes()
 

@@ -1,6 +1,7 @@
 """How the programs of this project are started in tests of faults."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -25,10 +26,8 @@ def environment(**variables: str) -> dict[str, str]:
 
 def kill(victims: list[psutil.Process]) -> None:
     """Send SIGKILL to all of them at once, and return when none runs any more."""
-    for victim in victims:
-        victim.suspend()  # so that none sees the end of another
-    for victim in victims:
-        victim.kill()
+    processes.signal_all(victims, signal.SIGSTOP)  # so that none sees the end of another
+    processes.signal_all(victims, signal.SIGKILL)
     gone = processes.await_end(lambda: [each for each in victims if processes.is_alive(each)], 10)
     assert gone, f"still alive after SIGKILL: {victims}"
 

@@ -5,6 +5,7 @@ All of `market-pipeline up` runs against the simulated exchange. `make soak` sta
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -76,11 +77,9 @@ class Soak:
 
     def _freeze(self) -> None:
         victims = _postgres(self._world)
-        for victim in victims:
-            victim.suspend()
+        processes.signal_all(victims, signal.SIGSTOP)
         time.sleep(_FROZEN_SECONDS)
-        for victim in victims:
-            victim.resume()
+        processes.signal_all(victims, signal.SIGCONT)
 
 
 def _postgres(world: StackWorld) -> list[psutil.Process]:
