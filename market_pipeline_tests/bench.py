@@ -28,6 +28,7 @@ from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
 from market_pipeline.streaming.writer import Writer
+from market_pipeline_tests import bench_candles
 from market_pipeline_tests.bench_frames import (
     INSTRUMENTS,
     PACKETS_PER_FRAME,
@@ -229,6 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="rows a run")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--day-seconds", type=int, default=bench_candles.DAY_SECONDS)
     options = parser.parse_args()
     console = Console()
     frame_bytes = struct.calcsize(">H") + PACKETS_PER_FRAME * 186
@@ -247,6 +249,7 @@ def main() -> None:
                 rates = write_rates(url, batch, options.rows, options.rounds)
                 against = {"psql COPY BINARY": target, "executemany": 5.0}
                 show(console, f"Storing ticks, {batch:,} rows a batch", rates, against)
+    bench_candles.run(options.day_seconds, console)
 
 
 if __name__ == "__main__":

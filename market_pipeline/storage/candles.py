@@ -27,7 +27,8 @@ def install(connection: Connection) -> list[str]:
     folders = [sql_folder() / "functions"]
     if timescaledb.is_used(connection):
         timescaledb.install(connection)
-        statements = {each.name: each.aggregate_view() for each in dialect.definitions()}
+        statements = {f"{each.name}_kept": each.kept_view() for each in dialect.definitions()}
+        statements |= {each.name: each.view("kept") for each in dialect.definitions()}
         folders.append(sql_folder() / "timescaledb" / "functions")
     else:
         statements = {each.name: each.view() for each in dialect.definitions()}

@@ -37,17 +37,17 @@ class CandleDefinition:
             text = text.replace(f"FROM {self.source}", f"FROM {self.source}_aggregate")
         return self._of_timescaledb("continuous_aggregate").replace(":definition", text)
 
-    def aggregate_view(self) -> str:
-        """Return the view over the continuous aggregate that has the name of the candles."""
-        return self._of_timescaledb("candle_view")
+    def kept_view(self) -> str:
+        """Return the view of all that is stored on TimescaleDB; `view("kept")` stands on it."""
+        return self._of_timescaledb("kept_view")
 
     def _of_timescaledb(self, template: str) -> str:
         text = (sql_folder() / "timescaledb" / f"{template}.sql").read_text("utf-8")
         return text.replace(":name", self.name)
 
-    def view(self) -> str:
+    def view(self, stored: str = "stored") -> str:
         """Return the view that joins the stored candles with those computed now."""
-        return self._render("candle_view", "tail", self.source)
+        return self._render("candle_view", "tail", self.source, stored)
 
     def upserts(self) -> Iterator[str]:
         """Return the statements that store what is new, and store again what has changed."""
@@ -55,7 +55,16 @@ class CandleDefinition:
         for part in ("range", "changed"):
             yield self._render("upsert", part, stored_source)
 
-    def _render(self, statement: str, part: str, source: str) -> str:
+    def of_source(self, source: str) -> str:
+        """Return the definition for plain PostgreSQL, of a table or of a query in parentheses."""
+        computed = _in_postgres(self.select)
+        from_clause = computed.find(exp.From)
+        assert from_clause is not None
+        table = sqlglot.parse_one(f"SELECT FROM {source} AS {self.source}", read="postgres")
+        from_clause.replace(table.find(exp.From))
+        return computed.sql("postgres", comments=False)
+
+    def _render(self, statement: str, part: str, source: str, stored: str = "stored") -> str:
         computed = _in_postgres(self.select)
         rows = _select(part)
         for table in list(rows.find_all(exp.Table)):
@@ -69,8 +78,10 @@ class CandleDefinition:
             if subquery.alias == "computed":
                 subquery.set("this", computed)
         for table in list(tree.find_all(exp.Table)):
-            if table.name in ("candles", "candles_stored"):
-                table.replace(exp.table_(table.name.replace("candles", self.name)))
+            if table.name == "candles":
+                table.replace(exp.table_(self.name))
+            elif table.name == "candles_stored":
+                table.replace(exp.table_(f"{self.name}_{stored}"))
         return tree.transform(self._replace_placeholder).sql("postgres", comments=False)
 
     def _replace_placeholder(self, node: exp.Expr) -> exp.Expr:

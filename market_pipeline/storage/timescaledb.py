@@ -10,7 +10,9 @@ from typing import NamedTuple, Self
 from market_pipeline.config import Settings
 from market_pipeline.errors import DatabaseError
 from market_pipeline.storage import dialect
-from market_pipeline.storage.database import Connection, run
+from market_pipeline.storage.database import Connection, Database, run
+
+_REMEDY = "run `market-pipeline db init`"
 
 
 class Policies(NamedTuple):
@@ -60,6 +62,31 @@ def install(connection: Connection) -> None:
 def set_policies(connection: Connection, wanted: Policies) -> None:
     """Let the server refresh candles and compress ticks by itself; change what is otherwise."""
     run(connection, "set_timescaledb_policies", **wanted._asdict())
+
+
+def problems(database: Database, wanted: Policies) -> list[str]:
+    """Say what is wrong with the server's policies; nothing where TimescaleDB is not used.
+
+    How the last runs of its jobs went is not looked at: some report failure after having done their
+    work. Whether candles are fresh is what counts, and has a check of its own.
+    """
+    if database.query("timescaledb_version").is_empty():
+        return []
+    rows = database.query("timescaledb_policies").to_dicts()
+    refreshed = {row["name"]: row for row in rows if row["is_refresh"]}
+    compressed = [row for row in rows if not row["is_refresh"] and row["name"] == "ticks"]
+    names = [f"{definition.name}_aggregate" for definition in dialect.definitions()]
+    found = [f"{name} has no refresh policy: {_REMEDY}" for name in names if name not in refreshed]
+    reach = refreshed.get(names[0], {}).get("looks_back_days")
+    if names[0] in refreshed and (reach is None or reach > wanted.keep_days):
+        back = "without limit" if reach is None else f"{reach:g} days"
+        found.append(
+            f"the refresh of {names[0]} looks back {back}, but ticks are kept {wanted.keep_days} "
+            f"days: it would empty the candles before; {_REMEDY}"
+        )
+    if not any(row["compress_after_days"] == wanted.compress_after_days for row in compressed):
+        found.append(f"ticks are not compressed after {wanted.compress_after_days} d: {_REMEDY}")
+    return found
 
 
 def refresh(connection: Connection) -> int:

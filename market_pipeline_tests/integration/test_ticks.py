@@ -113,6 +113,7 @@ def test_streams_do_not_touch_each_other(database: Database) -> None:
     first.close()
 
 
+@pytest.mark.needs_plain_server("a hypertable makes its chunks itself")
 def test_each_trading_date_has_a_partition(database: Database) -> None:
     writer = store(database)
     writer.commit(batch(0, 1, Tick(), Tick(at=DAY), Tick(at=-DAY)))
@@ -122,6 +123,7 @@ def test_each_trading_date_has_a_partition(database: Database) -> None:
     assert found[1][1] == "ticks_20261120"
 
 
+@pytest.mark.needs_plain_server("a hypertable makes its chunks itself")
 def test_a_partition_dropped_meanwhile_is_made_again(database: Database) -> None:
     writer = store(database)
     writer.commit(batch(0, 1, Tick()))

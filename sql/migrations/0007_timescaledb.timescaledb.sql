@@ -33,13 +33,20 @@ CREATE OR REPLACE FUNCTION ensure_tick_day(wanted date) RETURNS void LANGUAGE sq
     ON CONFLICT (day) DO UPDATE SET created_at = now(), dropped_at = NULL WHERE tick_days.dropped_at IS NOT NULL;
 $$;
 
--- A chunk lasts from 05:30 to 05:30 in India, and goes once all of it is older than the end of the day.
+-- A chunk lasts from 05:30 to 05:30 in India. No exchange trades after midnight, so a day's chunk goes with the day;
+-- where something did, as on the simulated exchange, it goes with the next.
 CREATE OR REPLACE FUNCTION drop_tick_day(unwanted date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    midnight timestamptz := (unwanted + 1)::timestamp AT TIME ZONE 'Asia/Kolkata';
+    chunk_ends timestamptz := date_trunc('day', midnight, 'UTC') + INTERVAL '24 hours';
 BEGIN
     IF NOT EXISTS (SELECT FROM tick_days WHERE day = unwanted AND dropped_at IS NULL) THEN
         RETURN;
     END IF;
-    PERFORM drop_chunks('ticks', older_than => (unwanted + 1)::timestamp AT TIME ZONE 'Asia/Kolkata');
+    IF EXISTS (SELECT FROM ticks WHERE time >= midnight AND time < chunk_ends) THEN
+        chunk_ends := midnight;
+    END IF;
+    PERFORM drop_chunks('ticks', older_than => chunk_ends);
     UPDATE tick_days SET dropped_at = now() WHERE day = unwanted;
 END
 $$;

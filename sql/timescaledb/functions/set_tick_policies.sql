@@ -19,8 +19,9 @@ BEGIN
         SELECT (j.config ->> 'start_offset')::interval AS looks_back, j.schedule_interval AS every INTO found
         FROM timescaledb_information.jobs AS j
         JOIN timescaledb_information.continuous_aggregates AS c
-        ON c.materialization_hypertable_name = j.hypertable_name
-        WHERE j.proc_name = 'policy_refresh_continuous_aggregate' AND c.view_name = wanted.aggregate;
+        ON j.hypertable_name IN (c.view_name, c.materialization_hypertable_name)  -- depending on the version
+        WHERE j.proc_name = 'policy_refresh_continuous_aggregate'
+        AND format('%I.%I', c.view_schema, c.view_name)::regclass = wanted.aggregate::regclass;
         CONTINUE WHEN found.looks_back = wanted.looks_back AND found.every = wanted.every;
         PERFORM remove_continuous_aggregate_policy(wanted.aggregate::regclass, if_exists => true);
         PERFORM add_continuous_aggregate_policy(
@@ -31,7 +32,8 @@ BEGIN
 
     SELECT (j.config ->> 'compress_after')::interval AS after INTO found
     FROM timescaledb_information.jobs AS j
-    WHERE j.proc_name = 'policy_compression' AND j.hypertable_name = 'ticks';
+    WHERE j.proc_name = 'policy_compression'
+    AND format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = 'ticks'::regclass;
     IF found.after IS DISTINCT FROM make_interval(days => compress_after_days) THEN
         CALL remove_columnstore_policy('ticks', if_exists => true);
         CALL add_columnstore_policy(
