@@ -68,7 +68,7 @@ def refresh(database: Database, at_least: datetime = _NEVER) -> int:
             run(connection, "create_candles_changed")
             run(connection, "take_candle_invalidations")
             for definition in dialect.definitions():
-                for statement in definition.upserts():
+                for statement in definition.upserts:
                     written += connection.execute(statement).rowcount
             run(connection, "finish_candle_refresh")
     return written

@@ -4,7 +4,7 @@ The definitions are written for TimescaleDB (time_bucket, first, last). sqlglot 
 syntax trees; the statements around them are in sql/plain.
 """
 
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,11 @@ class CandleDefinition:
         """Return the view that joins the stored candles with those computed now."""
         return self._render("candle_view", "tail", self.source, stored)
 
-    def upserts(self) -> Iterator[str]:
-        """Return the statements that store what is new, and store again what has changed."""
+    @functools.cached_property
+    def upserts(self) -> list[str]:
+        """The statements that store what is new, and store again what has changed."""
         stored_source = self.source if self.source == "ticks" else f"{self.source}_stored"
-        for part in ("range", "changed"):
-            yield self._render("upsert", part, stored_source)
+        return [self._render("upsert", part, stored_source) for part in ("range", "changed")]
 
     def of_source(self, source: str) -> str:
         """Return the definition for plain PostgreSQL, of a table or of a query in parentheses."""
@@ -92,8 +92,12 @@ class CandleDefinition:
 
 
 def definitions() -> list[CandleDefinition]:
-    """Read sql/candles, each definition after the one it is computed from."""
-    folder = sql_folder() / "candles"
+    """Return the definitions of sql/candles, each after the one it is computed from."""
+    return _read(sql_folder() / "candles")
+
+
+@functools.cache  # rendering takes longer than most refreshes
+def _read(folder: Path) -> list[CandleDefinition]:
     return [_definition(folder / f"candles_{interval.name}.sql") for interval in STORED_INTERVALS]
 
 

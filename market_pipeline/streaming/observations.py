@@ -151,7 +151,8 @@ class _Comparison:
         # The first packet of a connection repeats the last state, which may be of an earlier
         # day. One without a stamp cannot tell; what it shows, the next packet shows as well.
         seen_on = grouped.previous(rows.connection, state["seen_on"][slots], self.starts)
-        undated = (self.exchange_time <= 0) & (seen_on != rows.connection)
+        self.is_first = seen_on != rows.connection
+        undated = (self.exchange_time <= 0) & self.is_first
         days = np.where(undated, np.int64(MISSING), self.day)
         newest_day = grouped.running_max(days, state["day"][slots], self.starts)
         before = grouped.previous(newest_day, state["day"][slots], self.starts)
@@ -232,9 +233,11 @@ class _Comparison:
         trade_before = self._value_before("last_trade_time")
         moved = (self.trade_time > 0) & (trade_before > 0) & (self.trade_time != trade_before)
         # A cached packet of a new session may be of any time since its start.
-        is_trade = (volume > 0) | (moved & ~(is_cached & self.new_session))
+        is_older = self.is_first & self.is_late & (self.trade_time < trade_before)
+        repeated = (is_cached & self.new_session) | is_older
+        is_trade = (volume > 0) | (moved & ~repeated)
         index_moved = self.exchange_time > self.stamp_before
-        is_index = ~is_cached | (index_moved & ~self.new_session)
+        is_index = ~self.is_first | (index_moved & ~self.new_session)
         price_moved = packets["last_price"] != self._value_before("last_price")
         price_only = ~self.rows.is_index & (packets["day_volume"] < 0)
         is_trade = np.where(self.rows.is_index, is_index, is_trade)
@@ -242,7 +245,10 @@ class _Comparison:
         return np.asarray(is_trade & ~self.is_stale)
 
     def _extreme(self, name: str, is_trade: NDArray[np.bool_]) -> NDArray[Any]:
-        """Return last_price, or the day's extreme where the packet shows that it has moved."""
+        """Return last_price, or the day's extreme where the packet shows that it has moved.
+
+        `is_trade` leaves out those whose session may have begun unseen.
+        """
         price, day_extreme = self.packets["last_price"], self.packets[name]
         before = np.where(self.new_session, 0.0, self._value_before(name))
         if name == "day_high":
@@ -264,8 +270,9 @@ class _Comparison:
         ticks["seq"] = (second << 32) | (number & 0xFFFFFFFF)
         ticks["instrument_id"] = rows.instrument_id
         ticks["volume"] = volume
-        ticks["high"] = self._extreme("day_high", is_trade)
-        ticks["low"] = self._extreme("day_low", is_trade)
+        is_compared = is_trade & ~(self.new_session & is_cached & (volume < 0))
+        ticks["high"] = self._extreme("day_high", is_compared)
+        ticks["low"] = self._extreme("day_low", is_compared)
         known_stamp = self.exchange_time > 0
         ticks["exchange_time"] = np.where(known_stamp, self.exchange_time * 1_000_000, MISSING)
         ticks["received_at"] = rows.received_at

@@ -210,3 +210,20 @@ def test_forgetting_makes_the_next_packet_the_first() -> None:
     observer.load(None, 7)
     assert observe(Packet(volume=60, at=1), observer=observer)["volume"].tolist() == [MISSING]
     assert observer.arrivals == 8
+
+
+def test_the_second_packet_of_an_index_counts_also_without_stamps() -> None:
+    packets = [
+        Packet(token=NIFTY, mode=Mode.QUOTE, connection=connection, received_at=at)
+        for connection, at in ((1, 0), (1, 1), (1, 2), (2, 3), (2, 4), (2, 5))
+    ]
+    assert trades(*packets) == [False, True, True, False, True, True]
+
+
+def test_an_older_packet_repeated_on_connecting_is_no_trade() -> None:
+    packets = [
+        Packet(volume=volume, at=at, price=price)
+        for volume, at, price in ((50, 0, 100), (60, 59, 101), (70, 59, 102), (80, 61, 103))
+    ]
+    again = Packet(volume=60, at=59, price=101, connection=2)
+    assert trades(*packets, again) == [False, True, True, True, False]
