@@ -17,17 +17,20 @@ SOAK_MINUTES ?= 30
 REPORTS := build
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-.PHONY: help demo test lint format bench faults soak fuzz clean
+.PHONY: help demo test timescale lint format bench faults soak fuzz clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED) ## Run everything against a simulated exchange
 	$(BIN)/market-pipeline demo
 
 test: lint ## Check formatting, lint, types and behaviour: green or red
 	$(BIN)/python -m pytest
+
+timescale: $(INSTALLED) ## Run the integration tests on TimescaleDB in WebAssembly
+	$(BIN)/python -m pytest market_pipeline_tests/integration --timescale
 
 lint: $(INSTALLED) ## Check formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -54,7 +57,7 @@ fuzz: $(INSTALLED) ## Fuzz the decoder and the journal reader
 	$(BIN)/python -m market_pipeline_tests.fuzz journal --seconds $(FUZZ_SECONDS)
 
 clean: ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build market_pipeline_tests/timescale/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

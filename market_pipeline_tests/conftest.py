@@ -1,10 +1,16 @@
-"""A real PostgreSQL for the tests: the embedded one, or MARKET_PIPELINE_TEST_DATABASE_URL."""
+"""A real PostgreSQL for the tests: the embedded one, or MARKET_PIPELINE_TEST_DATABASE_URL.
+
+With --timescale it has TimescaleDB. Without an address that is one in WebAssembly, which has one
+database and one backend: each test has a schema in place of a database, and those that need more
+are left out.
+"""
 
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,6 +20,44 @@ from psycopg import sql
 
 from market_pipeline.storage import embedded, schema
 from market_pipeline.storage.database import Database
+from market_pipeline_tests.timescale import server
+
+_EMPTY = "template1"
+_END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'template\\_%'"
+)
+_GIVEN = os.environ.get("MARKET_PIPELINE_TEST_DATABASE_URL")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--timescale", action="store_true", help="run on TimescaleDB in WebAssembly")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the other kind of server, and on TimescaleDB those of none."""
+    is_timescale = config.getoption("--timescale")
+    wrong = ["needs_plain_server"] if is_timescale else ["needs_timescale"]
+    wrong += ["needs_real_server"] if is_timescale and not _GIVEN else []
+
+    def is_left_out(item: pytest.Item) -> bool:
+        uses_server = "server_url" in getattr(item, "fixturenames", ())
+        is_wrong = any(item.get_closest_marker(marker) for marker in wrong)
+        return is_wrong or (is_timescale and not uses_server)
+
+    left_out = [item for item in items if is_left_out(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def is_timescale(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--timescale"))
+
+
+@pytest.fixture(scope="session")
+def has_schemas(is_timescale: bool) -> bool:
+    """Whether tests have schemas of the one database there is."""
+    return is_timescale and not _GIVEN
 
 
 @pytest.fixture(scope="session")
@@ -26,45 +70,78 @@ def shared_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server_url(shared_home: Path) -> Iterator[str]:
+def server_url(has_schemas: bool, shared_home: Path) -> Iterator[str]:
     """A PostgreSQL server; the tests make databases of their own on it."""
-    url = os.environ.get("MARKET_PIPELINE_TEST_DATABASE_URL")
-    if url:
-        yield url
-        return
-    with embedded.running(shared_home) as url:
-        yield url
+    if has_schemas:
+        if reason := server.missing():
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        with server.running() as url:
+            yield url
+    elif _GIVEN:
+        yield _GIVEN
+    else:
+        with embedded.running(shared_home) as url:
+            yield url
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str) -> str:
+def template(is_timescale: bool, has_schemas: bool, server_url: str) -> str:
     """The name of a database with the schema, to copy."""
     name = f"template_{uuid.uuid4().hex[:8]}"
-    _administer(server_url, "CREATE DATABASE {}", name)
-    schema.prepare(_sibling(server_url, name))
+    if not has_schemas:
+        _administer(server_url, "CREATE DATABASE {}", name)
+        schema.prepare(_sibling(server_url, name))
+        if is_timescale:  # whose scheduler would be in the way of copying
+            _administer(server_url, "ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+            _administer(server_url, _END_CONNECTIONS)
     return name
 
 
 @pytest.fixture
-def new_database(server_url: str) -> Iterator[Callable[..., str]]:
+def new_database(has_schemas: bool, server_url: str) -> Iterator[Callable[..., str]]:
     """Make empty databases, or copies of another; they are dropped after the test."""
-    made: list[str] = []
-
-    def make(template: str = "template1") -> str:
-        name = f"test_{uuid.uuid4().hex[:8]}"
-        _administer(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
-        made.append(name)
-        return _sibling(server_url, name)
-
-    yield make
-    for name in made:
-        _administer(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+    with (_schemas if has_schemas else _databases)(server_url) as make:
+        yield make
 
 
 @pytest.fixture
 def database(new_database: Callable[..., str], template: str) -> Database:
     """A database with the whole schema and nothing in it."""
     return Database(new_database(template))
+
+
+@contextmanager
+def _databases(url: str) -> Iterator[Callable[..., str]]:
+    made: list[str] = []
+
+    def make(template: str = _EMPTY) -> str:
+        name = f"test_{uuid.uuid4().hex[:8]}"
+        _administer(url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        made.append(name)
+        return _sibling(url, name)
+
+    yield make
+    for name in made:
+        _administer(url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@contextmanager
+def _schemas(url: str) -> Iterator[Callable[..., str]]:
+    """Make schemas of the one database; there is nothing to copy, so all of it is made anew."""
+    made: list[str] = []
+
+    def make(template: str = _EMPTY) -> str:
+        name = f"test_{uuid.uuid4().hex[:8]}"
+        _administer(url, "CREATE SCHEMA {}", name)
+        made.append(name)
+        inside = f"{url}?options=-csearch_path%3D{name}%2Cpublic"
+        if template != _EMPTY:
+            schema.prepare(inside)
+        return inside
+
+    yield make
+    for name in made:
+        _administer(url, "DROP SCHEMA {} CASCADE", name)
 
 
 def _administer(url: str, statement: str, *names: str) -> None:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from market_pipeline.orchestration import candles
+from market_pipeline.orchestration import candle_checks, candles
 from market_pipeline.orchestration.partitions import bounds
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
+from market_pipeline_tests import candle_days
 from market_pipeline_tests import dagster_cases as cases
 from market_pipeline_tests.dagster_cases import instance as instance
 from market_pipeline_tests.dagster_cases import store as store
@@ -22,10 +23,10 @@ def test_candles_are_stored_described_and_found_sane(
     result = cases.look_at_candles(instance, store)
     rows = {
         name: result.asset_materializations_for_node(name)[0].metadata["dagster/row_count"].value
-        for name in ("candles_1m", "candles_5m", "candles_15m")
+        for name in ("candles_1m", "candles_5m", "candles_15m", "candles_1d")
     }
-    assert rows == {"candles_1m": 60, "candles_5m": 12, "candles_15m": 4}
-    assert len(result.get_asset_check_evaluations()) == 7
+    assert rows == {"candles_1m": 60, "candles_5m": 12, "candles_15m": 4, "candles_1d": 2}
+    assert len(result.get_asset_check_evaluations()) == 12
     assert not cases.failed_checks(result)
 
 
@@ -36,41 +37,56 @@ def test_a_day_without_ticks_has_no_candles_and_no_faults(
 
 
 @pytest.mark.parametrize(
-    ("damage", "found"),
+    ("name", "shown", "found"),
     [
         (
-            "UPDATE candles_1m_stored SET volume = volume + 1",
-            {"candles_1m: volumes_agree_with_ticks", "candles_5m: aggregates_agree"},
-        ),
-        ("DELETE FROM candles_15m_stored", {"candles_15m: aggregates_agree"}),
-        (
-            "DELETE FROM candles_1m_stored",
+            "candles_1m",
+            {"volume": "volume + 1"},
             {
-                "candles_1m: rows_arrive",
-                "candles_1m: volumes_agree_with_ticks",
+                "candles_1m: candles_agree_with_ticks",
                 "candles_5m: aggregates_agree",
+                "candles_1d: aggregates_agree",
             },
         ),
         (
-            "UPDATE candles_15m_stored SET low = high + 1",
-            {"candles_15m: aggregates_agree", "candles_15m: ohlc_is_sane"},
+            "candles_1m",
+            {"where": "false"},
+            {
+                "candles_1m: rows_arrive",
+                "candles_1m: candles_agree_with_ticks",
+                "candles_5m: aggregates_agree",
+                "candles_1d: aggregates_agree",
+            },
         ),
         (
-            "UPDATE candles_5m_stored SET close = 'NaN'",
+            "candles_5m",
+            {"close": "'NaN'::double precision"},
             {
                 "candles_5m: aggregates_agree",
                 "candles_5m: ohlc_is_sane",
                 "candles_15m: aggregates_agree",
             },
         ),
+        ("candles_15m", {"where": "false"}, {"candles_15m: aggregates_agree"}),
+        (
+            "candles_15m",
+            {"low": "high + 1"},
+            {"candles_15m: aggregates_agree", "candles_15m: ohlc_is_sane"},
+        ),
+        ("candles_1d", {"trades": "trades + 1"}, {"candles_1d: aggregates_agree"}),
+        (
+            "candles_1d",
+            {"volume": "-volume"},
+            {"candles_1d: aggregates_agree", "candles_1d: ohlc_is_sane"},
+        ),
     ],
 )
 def test_damaged_candles_are_found(
-    instance: dg.DagsterInstance, store: Database, damage: str, found: set[str]
+    instance: dg.DagsterInstance, store: Database, name: str, shown: dict[str, str], found: set[str]
 ) -> None:
     cases.store_ticks(store, cases.DAY)
     candle_store.refresh(store)
-    cases.run_sql(store, damage)
+    candle_days.damage(store, name, **shown)
     assert cases.failed_checks(cases.look_at_candles(instance, store)) == found
 
 
@@ -85,10 +101,8 @@ def test_a_late_tick_that_is_not_yet_in_its_candle_is_no_fault(
         " SELECT instrument_id, date_trunc('minute', time) FROM ticks ORDER BY time LIMIT 1",
         "UPDATE ticks SET volume = 9 WHERE time = (SELECT min(time) FROM ticks)",
     )
-    start, end = bounds(cases.DAY)
-    values = {"starts_at": start, "ends_at": end, "seed": 1, "sample": 9}
-    rows = store.query("candles_differing_from_ticks", **values)
-    assert rows["differing"].to_list() == [1]  # of the other instrument, which nobody noted
+    found = candle_days.look(instance, store, candle_checks.candles_agree_with_ticks)
+    assert candle_days.value(found, "differing") == 1  # of the other instrument, nobody noted it
 
 
 def look_for_candles(

@@ -44,6 +44,7 @@ def line(database: Database, tmp_path: Path) -> Iterator[Line]:
     opened.close()
 
 
+@pytest.mark.needs_real_server("two sessions contend for a lock")
 def test_a_running_stream_refuses(line: Line) -> None:
     receive(line)
     store(line)

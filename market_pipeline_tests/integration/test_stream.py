@@ -85,6 +85,7 @@ def test_a_run_that_was_ended_elsewhere_ends(stream: Stream) -> None:
     assert run.result(30) is StopReason.FENCED
 
 
+@pytest.mark.needs_real_server("two sessions contend for a lock")
 def test_a_second_run_of_a_stream_is_refused(stream: Stream) -> None:
     stream.start()
     wait_for_state(stream, "streaming")

@@ -233,6 +233,7 @@ def test_a_stretch_that_was_forgotten_is_reported(line: Line) -> None:
     assert count(line) == 1
 
 
+@pytest.mark.needs_real_server("it ends the connections of others")
 def test_a_database_that_may_only_be_read_is_waited_for(line: Line) -> None:
     opened = line.writer()
     line.packets(Packet())

@@ -8,6 +8,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     wanted record;
     found record;
+    job int;
 BEGIN
     FOR wanted IN SELECT * FROM (VALUES
         ('candles_1m_aggregate', make_interval(days => keep_days) - INTERVAL '1 hour', INTERVAL '1 minute'),
@@ -24,10 +25,14 @@ BEGIN
         AND format('%I.%I', c.view_schema, c.view_name)::regclass = wanted.aggregate::regclass;
         CONTINUE WHEN found.looks_back = wanted.looks_back AND found.every = wanted.every;
         PERFORM remove_continuous_aggregate_policy(wanted.aggregate::regclass, if_exists => true);
-        PERFORM add_continuous_aggregate_policy(
+        job := add_continuous_aggregate_policy(
             wanted.aggregate::regclass,
             start_offset => wanted.looks_back, end_offset => INTERVAL '0', schedule_interval => wanted.every
         );
+        -- All at once: in batches of ten, as by default, some days take a hundred times as long.
+        PERFORM alter_job(job, config => (
+            SELECT config || '{"buckets_per_batch": 0}' FROM timescaledb_information.jobs WHERE job_id = job
+        ));
     END LOOP;
 
     SELECT (j.config ->> 'compress_after')::interval AS after INTO found
