@@ -2,7 +2,14 @@
 
 import dagster as dg
 
-from market_pipeline.orchestration import candles, instruments, streams, ticks, upkeep
+from market_pipeline.orchestration import (
+    candle_checks,
+    candles,
+    instruments,
+    streams,
+    ticks,
+    upkeep,
+)
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 
 defs = dg.Definitions(
@@ -12,10 +19,13 @@ defs = dg.Definitions(
         ticks.ticks_are_fresh,
         ticks.no_instrument_is_silent,
         ticks.tick_retention,
-        candles.rows_arrive,
-        candles.volumes_agree_with_ticks,
-        candles.ohlc_checks,
-        candles.aggregate_checks,
+        candle_checks.rows_arrive,
+        candle_checks.ohlc_checks,
+        candle_checks.aggregate_checks,
+        candle_checks.candles_are_complete,
+        candle_checks.candles_agree_with_ticks,
+        candle_checks.volume_of_the_day_adds_up,
+        candle_checks.anomalies_are_few,
     ],
     jobs=[
         instruments.instrument_sync,

@@ -182,4 +182,4 @@ def _listens(host: str, port: int) -> bool:
 
 def lineage_url(dagster_url: str) -> str:
     """Return the address of the page that shows the whole graph, from instruments to candles."""
-    return f"{dagster_url}/assets/candles_15m?view=lineage&lineageScope=upstream&lineageDepth=5"
+    return f"{dagster_url}/assets/instruments?view=lineage&lineageScope=downstream&lineageDepth=5"

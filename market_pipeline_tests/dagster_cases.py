@@ -96,11 +96,14 @@ def store_ticks(store: Database, day: date, minutes: int = 30) -> None:
 
 
 def look_at_candles(
-    instance: dg.DagsterInstance, store: Database, day: date = DAY
+    instance: dg.DagsterInstance,
+    store: Database,
+    day: date = DAY,
+    broker: MarketBroker | None = None,
 ) -> dg.ExecuteInProcessResult:
     job = defs.resolve_job_def("candles")
     return job.execute_in_process(
-        partition_key=day.isoformat(), instance=instance, resources=resources(store)
+        partition_key=day.isoformat(), instance=instance, resources=resources(store, broker)
     )
 
 

@@ -1,11 +1,11 @@
-"""Candles of one, five and fifteen minutes: stored, described, and compared with each other."""
+"""Candles of one, five and fifteen minutes and of a day: stored, described, looked at in time."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from market_pipeline.orchestration.partitions import bounds, trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketDatabase
@@ -16,8 +16,6 @@ from market_pipeline.storage.database import Database
 
 _LAUNCH_EVERY = timedelta(minutes=5)
 _GIVEN_UP_AFTER = timedelta(minutes=15)
-_SAMPLE = 50
-"""How many instruments one run compares with their ticks; each run takes others."""
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -69,7 +67,21 @@ def candles_15m(
     return _described(database.open(), context, "candles_15m")
 
 
-CANDLES = (candles_1m, candles_5m, candles_15m)
+@dg.asset(
+    deps=[candles_1m],
+    partitions_def=trading_days,
+    group_name="candles",
+    kinds={"postgres", "sql"},
+)
+def candles_1d(
+    context: dg.AssetExecutionContext, database: MarketDatabase
+) -> dg.MaterializeResult[None]:
+    """The day's candle of each instrument. Stored by the refresh of candles_1m once the day is over
+    and computed until then; this only tells what there is."""
+    return _described(database.open(), context, "candles_1d")
+
+
+CANDLES = (candles_1m, candles_5m, candles_15m, candles_1d)
 
 
 def _described(
@@ -78,7 +90,8 @@ def _described(
     name: str,
     more: dict[str, Any] | None = None,
 ) -> dg.MaterializeResult[None]:
-    row = _one(store, "candles_of_day", date.fromisoformat(context.partition_key), name=name)
+    day = date.fromisoformat(context.partition_key)
+    row = of_day(store, "candles_of_day", day, name=name).row(0, named=True)
     metadata: dict[str, Any] = {
         "dagster/row_count": row["candles"],
         "instruments": row["instruments"],
@@ -92,86 +105,10 @@ def _described(
     return dg.MaterializeResult(metadata=metadata)
 
 
-@dg.asset_check(asset=candles_1m)
-def rows_arrive(
-    context: dg.AssetCheckExecutionContext, database: MarketDatabase
-) -> dg.AssetCheckResult:
-    """There are candles where there were trades."""
-    day = _day(context)
-    row = _one(database.open(), "candles_and_trades", day)
-    return dg.AssetCheckResult(
-        passed=row["candles"] > 0 or not row["traded"],
-        metadata={"day": str(day), "candles": row["candles"], "traded": row["traded"]},
-    )
-
-
-@dg.asset_check(asset=candles_1m)
-def volumes_agree_with_ticks(
-    context: dg.AssetCheckExecutionContext, database: MarketDatabase
-) -> dg.AssetCheckResult:
-    """Volume and number of trades of completed minutes are those of the ticks."""
-    day = _day(context)
-    seed = int(datetime.now(UTC).timestamp())
-    row = _one(database.open(), "candles_differing_from_ticks", day, seed=seed, sample=_SAMPLE)
-    return _compared(day, row)
-
-
-@dg.multi_asset_check(
-    specs=[dg.AssetCheckSpec("ohlc_is_sane", asset=candles) for candles in CANDLES]
-)
-def ohlc_checks(
-    context: dg.AssetCheckExecutionContext, database: MarketDatabase
-) -> Iterator[dg.AssetCheckResult]:
-    """Low and high enclose open and close, nothing is missing and no volume is negative."""
-    day = _day(context)
-    store = database.open()
-    for candles in CANDLES:
-        row = _one(store, "insane_candles", day, name=candles.key.to_user_string())
-        yield dg.AssetCheckResult(
-            asset_key=candles.key,
-            check_name="ohlc_is_sane",
-            passed=row["candles"] == 0,
-            metadata={"day": str(day), "insane": row["candles"], "instruments": row["instruments"]},
-        )
-
-
-@dg.multi_asset_check(
-    specs=[
-        dg.AssetCheckSpec("aggregates_agree", asset=candles_5m),
-        dg.AssetCheckSpec("aggregates_agree", asset=candles_15m),
-    ]
-)
-def aggregate_checks(
-    context: dg.AssetCheckExecutionContext, database: MarketDatabase
-) -> Iterator[dg.AssetCheckResult]:
-    """Five minutes are what their minutes make, and a quarter of an hour what its fives make."""
-    day = _day(context)
-    store = database.open()
-    for candles in (candles_5m, candles_15m):
-        row = _one(store, f"{candles.key.to_user_string()}_differing", day)
-        yield _compared(day, row, asset_key=candles.key, check_name="aggregates_agree")
-
-
-def _compared(day: date, row: dict[str, Any], **of: Any) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=row["differing"] == 0,
-        metadata={"day": str(day), "compared": row["compared"], "differing": row["differing"]},
-        **of,
-    )
-
-
-def _day(context: dg.AssetCheckExecutionContext) -> date:
-    """Return the trading date of the run's partition, else today's."""
-    run = context.op_execution_context
-    if run.has_partition_key:
-        return date.fromisoformat(run.partition_key)
-    return trading_date(datetime.now(UTC))
-
-
-def _one(store: Database, query: str, day: date, **values: Any) -> dict[str, Any]:
+def of_day(store: Database, query: str, day: date, **values: Any) -> pl.DataFrame:
+    """Return the rows of a query that takes the first instant of a day and the first after it."""
     starts_at, ends_at = bounds(day)
-    frame = store.query(query, starts_at=starts_at, ends_at=ends_at, **values)
-    return frame.row(0, named=True)
+    return store.query(query, starts_at=starts_at, ends_at=ends_at, **values)
 
 
 candle_job = dg.define_asset_job(

@@ -36,7 +36,12 @@ def test_demo_streams_shows_itself_and_leaves_nothing_behind(start: Callable[[],
         "ticks:ticks_are_fresh",
         "candles_1m:rows_arrive",
         "candles_1m:ohlc_is_sane",
+        "candles_1m:candles_are_complete",
+        "candles_1m:candles_agree_with_ticks",
+        "candles_1m:volume_of_the_day_adds_up",
+        "candles_1m:anomalies_are_few",
         "candles_5m:aggregates_agree",
+        "candles_1d:aggregates_agree",
     }
     # Candles are stored a minute after the first tick, and Dagster looks at them after that.
     within(CHECK_SECONDS, lambda: expected <= demo.passed_checks(), demo.passed_checks)

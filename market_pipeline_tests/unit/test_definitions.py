@@ -15,6 +15,7 @@ LINEAGE = {
     "candles_1m": {"ticks"},
     "candles_5m": {"candles_1m"},
     "candles_15m": {"candles_5m"},
+    "candles_1d": {"candles_1m"},
 }
 
 
@@ -66,12 +67,17 @@ def test_the_names_of_checks_stay() -> None:
         "ticks: no_instrument_is_silent",
         "ticks: tick_retention",
         "candles_1m: rows_arrive",
-        "candles_1m: volumes_agree_with_ticks",
+        "candles_1m: candles_are_complete",
+        "candles_1m: candles_agree_with_ticks",
+        "candles_1m: volume_of_the_day_adds_up",
+        "candles_1m: anomalies_are_few",
         "candles_1m: ohlc_is_sane",
         "candles_5m: ohlc_is_sane",
         "candles_15m: ohlc_is_sane",
+        "candles_1d: ohlc_is_sane",
         "candles_5m: aggregates_agree",
         "candles_15m: aggregates_agree",
+        "candles_1d: aggregates_agree",
     }
 
 

@@ -2,5 +2,5 @@
 SELECT
     NULLIF(watermark, '-infinity') AS watermark,
     refreshed_at,
-    EXISTS (SELECT FROM candles_1m_stored) AS has_candles
+    EXISTS (SELECT FROM candles_1m WHERE time < watermark) AS has_candles
 FROM candle_progress
