@@ -19,6 +19,8 @@ defs = dg.Definitions(
         ticks.ticks_are_fresh,
         ticks.no_instrument_is_silent,
         ticks.tick_retention,
+        ticks.server_policies,
+        ticks.candles_are_fresh,
         candle_checks.rows_arrive,
         candle_checks.ohlc_checks,
         candle_checks.aggregate_checks,

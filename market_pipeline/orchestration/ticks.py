@@ -17,7 +17,9 @@ from market_pipeline.orchestration.instruments import instruments
 from market_pipeline.orchestration.partitions import TIMEZONE, trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.sessions import Calendar, trading_date
+from market_pipeline.storage import timescaledb
 from market_pipeline.storage.database import Database
+from market_pipeline.storage.timescaledb import Policies
 from market_pipeline.streaming import supervisor
 from market_pipeline.streaming.heartbeat import StreamReport
 from market_pipeline.streaming.supervisor import StopReason
@@ -35,6 +37,7 @@ _ENDED_ELSEWHERE = {
 _DAGSTER_IS_AWAY = (SQLAlchemyError, DagsterPostgresException)
 _HEARTBEAT_SECONDS = 45.0
 _FRAME_SECONDS = 120.0
+_CANDLE_SECONDS = 180.0  # a stream refreshes them each minute
 
 ticks = dg.AssetSpec(
     "ticks",
@@ -204,9 +207,29 @@ def tick_retention(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCh
     )
 
 
+@dg.asset_check(asset=ticks.key)
+def server_policies(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
+    """TimescaleDB refreshes candles and compresses ticks as set, and empties no candles."""
+    found = timescaledb.problems(database.open(), Policies.of(broker.settings))
+    return dg.AssetCheckResult(passed=not found, metadata={"problems": found})
+
+
+@dg.asset_check(asset=dg.AssetKey("candles_1m"))
+def candles_are_fresh(database: MarketDatabase) -> dg.AssetCheckResult:
+    """Candles are stored up to a few minutes before the newest tick, whatever jobs report."""
+    row = database.open().query("candle_lag").row(0, named=True)
+    behind = row["behind_seconds"]
+    return dg.AssetCheckResult(
+        passed=behind is None or behind <= _CANDLE_SECONDS,
+        metadata={"seconds behind the newest tick": behind or 0.0},
+    )
+
+
 tick_checks = dg.define_asset_job(
     "tick_checks",
-    selection=dg.AssetSelection.checks(ticks_are_fresh, no_instrument_is_silent, tick_retention),
+    selection=dg.AssetSelection.checks(
+        ticks_are_fresh, no_instrument_is_silent, tick_retention, server_policies, candles_are_fresh
+    ),
     tags=BATCH_TAGS,
 )
 

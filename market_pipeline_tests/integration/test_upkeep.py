@@ -8,6 +8,7 @@ from market_pipeline.orchestration import instruments, ticks, upkeep
 from market_pipeline.orchestration.partitions import bounds
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage import candles as candle_store
+from market_pipeline.storage import timescaledb
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import dagster_cases as cases
 from market_pipeline_tests.dagster_cases import instance as instance
@@ -132,3 +133,25 @@ def test_days_that_stay_too_long_are_found(instance: dg.DagsterInstance, store: 
     assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": True}
     cases.store_ticks(store, cases.DAY, minutes=1)
     assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": False}
+
+
+def test_candles_that_are_left_behind_are_found(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    cases.store_ticks(store, cases.DAY, minutes=10)
+    candle_store.refresh(store)
+    assert cases.evaluate_checks(instance, store, ticks.candles_are_fresh) == {
+        "candles_are_fresh": True
+    }
+    cases.run_sql(store, "UPDATE candle_progress SET watermark = watermark - interval '10 minutes'")
+    assert cases.evaluate_checks(instance, store, ticks.candles_are_fresh) == {
+        "candles_are_fresh": False
+    }
+
+
+def test_a_plain_server_has_no_policies_that_could_be_wrong(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    found = cases.evaluate_checks(instance, store, ticks.server_policies)
+    with store.transaction() as connection:
+        assert found == {"server_policies": not timescaledb.is_used(connection)}

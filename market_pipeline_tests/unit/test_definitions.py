@@ -66,6 +66,8 @@ def test_the_names_of_checks_stay() -> None:
         "ticks: ticks_are_fresh",
         "ticks: no_instrument_is_silent",
         "ticks: tick_retention",
+        "ticks: server_policies",
+        "candles_1m: candles_are_fresh",
         "candles_1m: rows_arrive",
         "candles_1m: candles_are_complete",
         "candles_1m: candles_agree_with_ticks",
