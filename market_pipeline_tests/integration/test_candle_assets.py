@@ -26,7 +26,7 @@ def test_candles_are_stored_described_and_found_sane(
         for name in ("candles_1m", "candles_5m", "candles_15m", "candles_1d")
     }
     assert rows == {"candles_1m": 60, "candles_5m": 12, "candles_15m": 4, "candles_1d": 2}
-    assert len(result.get_asset_check_evaluations()) == 12
+    assert len(result.get_asset_check_evaluations()) == 13
     assert not cases.failed_checks(result)
 
 
