@@ -1,7 +1,9 @@
 """TimescaleDB does for ticks and candles what is done by hand on plain PostgreSQL, and no harm."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,6 +13,7 @@ from market_pipeline.errors import DatabaseError
 from market_pipeline.orchestration import upkeep
 from market_pipeline.storage import candles, dialect, schema, timescaledb
 from market_pipeline.storage.database import Database
+from market_pipeline.storage.migrations import sql_folder
 from market_pipeline.storage.timescaledb import Policies
 from market_pipeline_tests.builders import DAY, OPEN, Tick, fetch
 from market_pipeline_tests.candle_feed import Feed
@@ -155,3 +158,27 @@ def test_preparing_with_settings_sets_the_policies(database: Database) -> None:
     settings = Settings(tick_retention_days=4, compress_after_days=2, _env_file=None)
     schema.prepare(database.url, settings)
     assert timescaledb.problems(database, Policies.of(settings)) == []
+
+
+@pytest.mark.needs_real_server("a database that does not have the extension yet")
+def test_a_plain_database_is_converted_with_all_its_candles(
+    new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    plain = tmp_path / "migrations"
+    shutil.copytree(sql_folder() / "migrations", plain)
+    (plain / "0007_timescaledb.timescaledb.sql").unlink()
+    database = Database(new_database())
+    schema.prepare(database.url, folder=plain)
+    feed = Feed(database)
+    for day in (0, 1, 2):
+        feed.send(*an_hour(day * DAY))
+    feed.close()
+    candles.refresh(database)
+    upkeep.drop_days(database, datetime.fromtimestamp(OPEN + DAY, UTC).date())
+    query = "SELECT * FROM candles_1m ORDER BY instrument_id, time"
+    before = fetch(database, query)
+    assert "timescaledb" in schema.prepare(database.url)
+    assert fetch(database, query) == before
+    candles.refresh(database)
+    assert fetch(database, query) == before
+    assert count(database, "SELECT count(*) FROM candles_1d") == 3

@@ -25,6 +25,9 @@ DELETE FROM candles_1m_stored WHERE time >= (SELECT date_trunc('day', min(time),
 DELETE FROM candles_5m_stored WHERE time >= (SELECT date_trunc('day', min(time), 'Asia/Kolkata') FROM ticks);
 DELETE FROM candles_15m_stored WHERE time >= (SELECT date_trunc('day', min(time), 'Asia/Kolkata') FROM ticks);
 DELETE FROM candles_1d_stored WHERE time >= (SELECT date_trunc('day', min(time), 'Asia/Kolkata') FROM ticks);
+-- From there on candles are computed until the aggregates have been refreshed for the first time.
+UPDATE candle_progress
+SET watermark = least(watermark, (SELECT date_trunc('day', min(time), 'Asia/Kolkata') FROM ticks));
 UPDATE tick_days SET relation = NULL;
 
 -- TimescaleDB makes chunks by itself; the days are noted for retention.
