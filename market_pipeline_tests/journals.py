@@ -1,7 +1,10 @@
 """Journals for tests: written, read back, damaged, and stored in a database."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from market_pipeline.brokers import kite_wire
 from market_pipeline.storage.database import Database
@@ -10,7 +13,7 @@ from market_pipeline.streaming import journal, writer
 from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.records import HEADER_BYTES, Damage, Record, RecordKind
 from market_pipeline.streaming.writer import Writer
-from market_pipeline_tests.builders import OPEN, Known, Packet, frame
+from market_pipeline_tests.builders import OPEN, Known, Packet, fetch, frame
 
 GIGABYTE = 10**9
 
@@ -87,6 +90,20 @@ class Line:
         for opened, store in self._open:
             opened.close()
             store.close()
+
+
+TICKS = "SELECT instrument_id, seq, volume, is_trade, high, low FROM ticks ORDER BY 1, 2"
+
+
+@pytest.fixture
+def line(database: Database, tmp_path: Path) -> Iterator[Line]:
+    opened = Line(database, tmp_path / "journal")
+    yield opened
+    opened.close()
+
+
+def ticks(line: Line) -> list[tuple[Any, ...]]:
+    return fetch(line.database, TICKS)
 
 
 def drain(opened: Writer) -> None:

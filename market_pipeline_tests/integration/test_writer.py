@@ -1,7 +1,6 @@
 """What the journal holds is in the database exactly once, whatever happens to either."""
 
 import random
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -26,20 +25,8 @@ from market_pipeline_tests.builders import (
     frame,
     outage,
 )
-from market_pipeline_tests.journals import Line, drain
-
-TICKS = "SELECT instrument_id, seq, volume, is_trade, high, low FROM ticks ORDER BY 1, 2"
-
-
-@pytest.fixture
-def line(database: Database, tmp_path: Path) -> Iterator[Line]:
-    opened = Line(database, tmp_path / "journal")
-    yield opened
-    opened.close()
-
-
-def ticks(line: Line) -> list[tuple[Any, ...]]:
-    return fetch(line.database, TICKS)
+from market_pipeline_tests.journals import Line, drain, ticks
+from market_pipeline_tests.journals import line as line
 
 
 def count(line: Line) -> int:

@@ -1,28 +1,9 @@
 """Where a writer goes on, when the database or the journal is not as it left them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from market_pipeline.storage.database import Database
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline_tests.builders import Packet, fetch
-from market_pipeline_tests.journals import Line, drain
-
-TICKS = "SELECT instrument_id, seq, volume, is_trade, high, low FROM ticks ORDER BY 1, 2"
-
-
-@pytest.fixture
-def line(database: Database, tmp_path: Path) -> Iterator[Line]:
-    opened = Line(database, tmp_path / "journal")
-    yield opened
-    opened.close()
-
-
-def ticks(line: Line) -> list[tuple[Any, ...]]:
-    return fetch(line.database, TICKS)
+from market_pipeline_tests.journals import Line, drain, ticks
+from market_pipeline_tests.journals import line as line
 
 
 def test_a_database_that_forgot_commits_gets_them_again(line: Line) -> None:

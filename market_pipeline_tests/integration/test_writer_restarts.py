@@ -1,7 +1,7 @@
 """Restarts and the size of batches leave no trace in the ticks."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,9 @@ import pytest
 from market_pipeline.storage.database import Database
 from market_pipeline.streaming import writer
 from market_pipeline.streaming.records import RecordKind
-from market_pipeline_tests.builders import INFY, NIFTY, TCS, Packet, fetch, frame
-from market_pipeline_tests.journals import Line, drain
-
-TICKS = "SELECT instrument_id, seq, volume, is_trade, high, low FROM ticks ORDER BY 1, 2"
-
-
-@pytest.fixture
-def line(database: Database, tmp_path: Path) -> Iterator[Line]:
-    opened = Line(database, tmp_path / "journal")
-    yield opened
-    opened.close()
-
-
-def ticks(line: Line) -> list[tuple[Any, ...]]:
-    return fetch(line.database, TICKS)
+from market_pipeline_tests.builders import INFY, NIFTY, TCS, Packet, frame
+from market_pipeline_tests.journals import Line, drain, ticks
+from market_pipeline_tests.journals import line as line
 
 
 @pytest.fixture
