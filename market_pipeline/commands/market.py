@@ -1,4 +1,4 @@
-"""Commands about brokers and instruments: log in, synchronise, subscribe, stream."""
+"""Commands about brokers and what comes from them: log in, subscribe, stream."""
 
 import signal
 import threading
@@ -15,12 +15,10 @@ from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.config import BrokerName
 from market_pipeline.errors import ConfigurationError
 from market_pipeline.market import Mode
-from market_pipeline.sessions import trading_date
 from market_pipeline.storage import instruments
 from market_pipeline.streaming import supervisor
 
 login_app = typer.Typer(no_args_is_help=True, help="Get an access token from a broker.")
-instruments_app = typer.Typer(no_args_is_help=True, help="Look after the instrument master.")
 
 Names = Annotated[
     list[str], typer.Argument(help="EXCHANGE:SYMBOL, a symbol, or the broker's token.")
@@ -67,17 +65,6 @@ def request_token(answer: str) -> str:
             "That address has no request_token: log in again and copy it whole"
         )
     return found[0]
-
-
-@instruments_app.command("sync")
-def sync() -> None:
-    """Bring the instruments in line with the broker's master of today."""
-    settings = configured()
-    with market_database(settings) as database:
-        master = brokers.open_broker(settings).instruments()
-        today = trading_date(datetime.now(UTC))
-        counts = instruments.sync(database, settings.broker.value, master, today)
-    typer.echo("  ".join(f"{name}={count}" for name, count in counts._asdict().items()))
 
 
 def subscribe(

@@ -1,7 +1,7 @@
 """The instrument master: fetched from the broker each trading morning, and whether it is sane."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
@@ -9,10 +9,14 @@ from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.sessions import EXCHANGE_TZ, trading_date
+from market_pipeline.storage import instrument_history
 from market_pipeline.storage import instruments as instrument_store
+from market_pipeline.storage.database import Database
 
 _PLAUSIBLE_LOSS = 0.02
 """Share of the instruments that may vanish on one day before they expire."""
+
+_MOST_ROWS = 50  # of changes in the metadata
 
 _DUE = time(8, 30, tzinfo=EXCHANGE_TZ)
 _GRACE = timedelta(minutes=15)
@@ -29,8 +33,10 @@ def instruments(
     """Every contract the broker offers, as one row for ever; delisted ones keep theirs."""
     today = trading_date(datetime.now(UTC))
     try:
-        master = broker.open().instruments()
-        counts = instrument_store.sync(database.open(), broker.name, master, today)
+        store = database.open()
+        master = broker.open(store).instruments()
+        counts = instrument_store.sync(store, broker.name, master, today)
+        changed = _changes_of(store, broker.name, today)
     except MarketPipelineError as error:
         raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
     context.log.info(f"{counts.total} instruments from {broker.name}")
@@ -38,11 +44,21 @@ def instruments(
         metadata={
             "broker": broker.name,
             "dagster/row_count": counts.total,
-            "added": counts.added,
-            "renamed": counts.renamed,
-            "changed": counts.changed,
-            "delisted": counts.delisted,
+            **{
+                name.replace("_", " "): n for name, n in counts._asdict().items() if name != "total"
+            },
+            "changes": changed,
         }
+    )
+
+
+def _changes_of(store: Database, broker: str, today: date) -> dg.TableMetadataValue:
+    """Return the new names and sizes of a day, those of the day's earlier syncs included."""
+    found = instrument_history.changes(store, broker, today, today, ("renamed", "changed"))
+    rows = found.select("change", "name", "field", "before", "after").head(_MOST_ROWS)
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(row) for row in rows.fill_null("").to_dicts()],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in rows.columns]),
     )
 
 

@@ -12,40 +12,57 @@ from market_pipeline.errors import UnexpectedReply, UnknownInstrument
 from market_pipeline.market import INSTRUMENT_SCHEMA, Mode
 from market_pipeline.storage.database import Connection, Database, load_query, run
 
-_SMALLEST_PLAUSIBLE_SHARE = 0.5
-"""A master that has lost more than this share of its instruments is taken for a broken download."""
+_IMPLAUSIBLE_LOSS = 0.3
+"""A master smaller by this share, in all or at one exchange, is taken for a broken download."""
+
+_JUDGED_ALONE = 100
+"""Contracts from which on an exchange is large enough to be judged by itself."""
+
+_CONTRACT = ["exchange", "segment", "exchange_token", "kind", "expiry", "strike"]
+"""What makes a contract the same one for ever: the unique key of table `instruments`."""
 
 
 class SyncCounts(NamedTuple):
+    """What a sync has done: instruments, except for tokens_reused."""
+
     total: int
     added: int
     renamed: int
-    changed: int
-    delisted: int
+    changed: int  # name, underlying, lot size or tick size
+    expired: int
+    delisted: int  # before they expired
+    relisted: int
+    tokens_reused: int  # mean a contract now that they did not mean before, and meant another
 
 
 def sync(database: Database, broker: str, master: pl.DataFrame, today: date) -> SyncCounts:
     """Bring instruments and tokens in line with the broker's master of today, or change nothing.
 
     A contract keeps its instrument_id for ever; a token that now means another contract is closed
-    for the old one and opened for the new one.
+    for the old one and opened for the new one. What was superseded goes to instrument_history.
+    Of several syncs on one day the last decides what holds on it.
 
     Raises:
-        UnexpectedReply: the master is empty or has lost half of what it had.
+        UnexpectedReply: the master is empty, ambiguous or has lost 30 % of what it had, expired
+            contracts not counted; see _refuse_a_broken_master. Nothing was changed.
         DatabaseError: nothing was changed.
     """
+    _refuse_an_ambiguous_master(broker, master)
     with database.transaction() as connection:
         _load_master(connection, master.select(list(INSTRUMENT_SCHEMA)))
-        _refuse_a_broken_master(connection, broker, master.height)
-        renamed = _count(connection, "rename_instruments")
-        changed = _count(connection, "change_instruments")
+        _refuse_a_broken_master(connection, broker, today)
         added = _count(connection, "add_instruments", today=today)
         run(connection, "resolve_instrument_master")
-        run(connection, "close_broker_instruments", broker=broker, today=today)
-        run(connection, "open_broker_instruments", broker=broker, today=today)
-        run(connection, "relist_instruments")
-        delisted = _count(connection, "delist_instruments", today=today)
-    return SyncCounts(master.height, added, renamed, changed, delisted)
+        run(connection, "keep_instrument_versions", today=today)
+        renamed = _count(connection, "rename_instruments")
+        changed = _count(connection, "change_instruments")
+        run(connection, "forget_instrument_versions", today=today)
+        tokens_reused = _move_tokens(connection, broker, today)
+        relisted = _count(connection, "relist_instruments")
+        expired, delisted = run(connection, "delist_instruments", today=today).fetchall()[0]
+    return SyncCounts(
+        master.height, added, renamed, changed, expired, delisted, relisted, tokens_reused
+    )
 
 
 def _load_master(connection: Connection, master: pl.DataFrame) -> None:
@@ -54,16 +71,49 @@ def _load_master(connection: Connection, master: pl.DataFrame) -> None:
     statement = load_query("copy_instrument_master").text
     with connection.cursor().copy(statement) as copy:
         copy.write(master.write_csv(include_header=False).encode())
+    run(connection, "analyze_instrument_master")
 
 
-def _refuse_a_broken_master(connection: Connection, broker: str, height: int) -> None:
-    row = run(connection, "count_broker_instruments", broker=broker).fetchone()
-    known = int(row[0]) if row else 0
-    if height == 0 or height < known * _SMALLEST_PLAUSIBLE_SHARE:
-        raise UnexpectedReply(
-            f"the instrument master of {broker} has {height} rows where {known} are known: "
-            "nothing was changed; look at the download and sync again"
-        )
+def _move_tokens(connection: Connection, broker: str, today: date) -> int:
+    """Make the tokens mean what the master says and return how many meant something else before."""
+    run(connection, "close_broker_instruments", broker=broker, today=today)
+    run(connection, "reopen_broker_instruments", broker=broker, today=today)
+    opened = run(connection, "open_broker_instruments", broker=broker, today=today).fetchall()
+    run(connection, "forget_broker_instruments", broker=broker, today=today)
+    return int(opened[0][0])
+
+
+def _refuse_an_ambiguous_master(broker: str, master: pl.DataFrame) -> None:
+    for key, meaning in ((["token"], "token"), (_CONTRACT, "contract")):
+        doubled = master.filter(pl.struct(key).is_duplicated()).sort(key)
+        if not doubled.is_empty():
+            rows = [f"{r['exchange']}:{r['symbol']} ({r['token']})" for r in doubled[:2].to_dicts()]
+            raise UnexpectedReply(
+                f"in the instrument master of {broker} {doubled.height} rows claim a {meaning} "
+                f"that another row claims too, as {' and '.join(rows)}: nothing was changed; "
+                "look at the download and sync again"
+            )
+
+
+def _refuse_a_broken_master(connection: Connection, broker: str, today: date) -> None:
+    """Compare with what is in force, in all and for each exchange that is large enough."""
+    exchanges = run(connection, "instruments_in_force", broker=broker, today=today).fetchall()
+    known = sum(row[1] for row in exchanges)
+    offered = sum(row[2] for row in exchanges)
+    shrunk = [row for row in exchanges if _is_implausible(*row[1:])]
+    large = [row for row in shrunk if row[1] >= _JUDGED_ALONE]
+    if offered and not large and not _is_implausible(known, offered):
+        return
+    where = ", ".join(f"{name} {now} of {before}" for name, before, now in shrunk)
+    raise UnexpectedReply(
+        f"the instrument master of {broker} has {offered} rows where {known} are known"
+        f"{f' ({where})' if where else ''}: what was in force stays so; "
+        "look at the download and sync again"
+    )
+
+
+def _is_implausible(known: int, offered: int) -> bool:
+    return known > 0 and known - offered >= known * _IMPLAUSIBLE_LOSS
 
 
 def _count(connection: Connection, name: str, **values: Any) -> int:
@@ -80,19 +130,19 @@ def subscribe(
     Raises:
         UnknownInstrument: names that match nothing, with near matches; nothing was changed.
     """
-    found = _resolve(database, broker, names)
+    found = resolve(database, broker, names)
     database.execute("subscribe", instrument_ids=[id for id, _ in found], mode=mode.value)
     return [symbol for _, symbol in found]
 
 
 def unsubscribe(database: Database, broker: str, names: Sequence[str]) -> list[str]:
     """Unsubscribe instruments, named as for subscribe, and return their symbols."""
-    found = _resolve(database, broker, names)
+    found = resolve(database, broker, names)
     database.execute("unsubscribe", instrument_ids=[id for id, _ in found])
     return [symbol for _, symbol in found]
 
 
-def _resolve(database: Database, broker: str, names: Sequence[str]) -> list[tuple[int, str]]:
+def resolve(database: Database, broker: str, names: Sequence[str]) -> list[tuple[int, str]]:
     wanted = list(dict.fromkeys(names))
     with database.transaction() as connection:
         rows = run(connection, "find_instruments", broker=broker, names=wanted).fetchall()

@@ -1,0 +1,1 @@
+ANALYZE instrument_master
