@@ -16,6 +16,7 @@ MarketPipelineError
 │   ├── TokenExpired
 │   ├── RequestRefused
 │   └── UnexpectedReply
+├── WaitInterrupted
 ├── JournalError
 │   ├── JournalFull
 │   └── JournalLocked
@@ -78,6 +79,11 @@ class BrokerUnavailable(BrokerError):
 class RateLimited(BrokerError):
     """The broker's request limit is used up. Wait before asking again."""
 
+    def __init__(self, message: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds to wait, where that is known."""
+
 
 class TokenExpired(BrokerError):
     """The broker rejected the access token. Run `market-pipeline login kite`."""
@@ -89,6 +95,10 @@ class RequestRefused(BrokerError):
 
 class UnexpectedReply(BrokerError):
     """The broker's reply is not in the expected form. Compare it with its documentation."""
+
+
+class WaitInterrupted(MarketPipelineError):
+    """The work was stopped while it waited for its turn at the broker. Start it again to go on."""
 
 
 class JournalError(MarketPipelineError):

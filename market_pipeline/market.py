@@ -1,7 +1,6 @@
 """The vocabulary of the market: exchanges, instruments, packets and ticks. No parsing, no I/O."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -57,6 +56,17 @@ class Mode(StrEnum):
     FULL = "full"
 
 
+UNDERLYING_BY_INDEX = {
+    "NIFTY 50": "NIFTY",
+    "NIFTY BANK": "BANKNIFTY",
+    "NIFTY FIN SERVICE": "FINNIFTY",
+    "NIFTY MID SELECT": "MIDCPNIFTY",
+    "NIFTY NEXT 50": "NIFTYNXT50",
+    "SENSEX": "SENSEX",
+    "BANKEX": "BANKEX",
+}
+"""What derivatives of an index call it, by its symbol. Everything else is called by its symbol."""
+
 INSTRUMENT_SCHEMA: dict[str, pl.DataType] = {
     "token": pl.Int64(),  # the broker's key; brokers re-use it, so it names a contract for a while
     "broker_symbol": pl.String(),
@@ -73,6 +83,17 @@ INSTRUMENT_SCHEMA: dict[str, pl.DataType] = {
     "tick_size": pl.Float64(),  # null for indices
 }
 """Columns of a broker's instrument master after parsing."""
+
+CANDLE_SCHEMA: dict[str, pl.DataType] = {
+    "time": pl.Datetime("us", "UTC"),  # when the candle begins
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),  # null for indices
+    "open_interest": pl.Int64(),  # null where there is none
+}
+"""Columns of one instrument's candles of one length, as a broker gives them."""
 
 PACKET_COLUMNS: dict[str, str] = {
     "token": "i8",
@@ -144,19 +165,6 @@ class Decoded:
     packets: Columns
     frame: NDArray[np.int64]
     faults: list[Fault]
-
-
-@dataclass(frozen=True)
-class Candle:
-    """Open, high, low and close of one instrument over an interval that starts at `time`."""
-
-    time: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: int | None
-    open_interest: int | None = None
 
 
 class Interval(NamedTuple):

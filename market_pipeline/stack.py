@@ -226,6 +226,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "MARKET_PIPELINE_HOME": str(home),
         "BROKER": settings.broker.value,
         "SIMULATOR_URL": settings.simulator_url,
+        "SIMULATOR_ALWAYS_OPEN": str(settings.simulator_always_open).lower(),
         # Empty also hides what a .env file says: the demo never writes to that database.
         "DATABASE_URL": configured.get_secret_value() if configured else "",
         "DAGSTER_HOME": str(services.dagster_home(home)),

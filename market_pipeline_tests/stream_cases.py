@@ -15,7 +15,7 @@ import pytest
 from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
 from market_pipeline.config import Settings
-from market_pipeline.market import INSTRUMENT_SCHEMA, Candle, Decoded, Interval, Mode
+from market_pipeline.market import INSTRUMENT_SCHEMA, Decoded, Interval, Mode
 from market_pipeline.storage import instruments
 from market_pipeline.storage.database import Database
 from market_pipeline.streaming import listener, supervisor
@@ -50,7 +50,7 @@ class Obedient(Broker):
 
     def candles(
         self, token: int, interval: Interval, start: datetime, end: datetime
-    ) -> list[Candle]:
+    ) -> pl.DataFrame:
         raise NotImplementedError
 
     def listen(

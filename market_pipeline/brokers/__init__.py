@@ -7,10 +7,21 @@ from pydantic import SecretStr
 
 from market_pipeline.brokers.base import Broker
 from market_pipeline.brokers.kite import Kite
+from market_pipeline.brokers.limits import (
+    BudgetStore,
+    Limiter,
+    LocalBudgets,
+    Priority,
+    fingerprint,
+)
 from market_pipeline.brokers.login import TokenStore, follow_login
 from market_pipeline.config import BrokerName, Settings
 
 _SIMULATOR_SECRET = SecretStr("simulator")
+_OURS = LocalBudgets()
+
+Turns = Callable[[str], Limiter]
+"""Makes the limiter of an account."""
 
 
 def token_store(settings: Settings) -> TokenStore:
@@ -24,22 +35,27 @@ def log_in_to_simulator(settings: Settings) -> None:
     Raises:
         BrokerError: the simulator did not answer, or not as expected.
     """
-    simulator = _simulator(settings)
+    simulator = _simulator(settings, _turns(BrokerName.SIMULATOR))
     request_token = follow_login(simulator.login_url())
     token = simulator.exchange_request_token(request_token, _SIMULATOR_SECRET)
     token_store(settings).save(BrokerName.SIMULATOR, token, datetime.now(UTC))
 
 
-def _kite(settings: Settings) -> Kite:
+def _kite(settings: Settings, turns: Turns) -> Kite:
     def token() -> SecretStr | None:
         return settings.kite_access_token or _stored(settings, BrokerName.KITE)
 
     # Streaming needs no secret; kite_credentials() says what to do where the key is missing.
     key = settings.kite_api_key or settings.kite_credentials()[0]
-    return Kite(key, token, logins=lambda: token_store(settings).last_login(BrokerName.KITE))
+    return Kite(
+        key,
+        token,
+        logins=lambda: token_store(settings).last_login(BrokerName.KITE),
+        limiter=turns(key),
+    )
 
 
-def _simulator(settings: Settings) -> Kite:
+def _simulator(settings: Settings, turns: Turns) -> Kite:
     root = settings.simulator_url
     return Kite(
         BrokerName.SIMULATOR,
@@ -47,6 +63,7 @@ def _simulator(settings: Settings) -> Kite:
         rest_root=root,
         ticker_root=root.replace("http", "ws", 1),
         logins=lambda: token_store(settings).last_login(BrokerName.SIMULATOR),
+        limiter=turns(f"{BrokerName.SIMULATOR} {root}"),
     )
 
 
@@ -54,16 +71,33 @@ def _stored(settings: Settings, broker: BrokerName) -> SecretStr | None:
     return token_store(settings).current(broker, datetime.now(UTC))
 
 
-BROKERS: dict[BrokerName, Callable[[Settings], Broker]] = {
+BROKERS: dict[BrokerName, Callable[[Settings, Turns], Broker]] = {
     BrokerName.KITE: _kite,
     BrokerName.SIMULATOR: _simulator,
 }
 
 
-def open_broker(settings: Settings) -> Broker:
-    """Return the broker the settings name.
+def open_broker(
+    settings: Settings,
+    budgets: BudgetStore | None = None,
+    priority: Priority = Priority.URGENT,
+    stop: Callable[[], bool] = bool,
+) -> Broker:
+    """Return the broker the settings name, for work of one priority.
+
+    Its requests count against `budgets`, by default those of this process alone; waiting for them
+    ends when `stop` says so.
 
     Raises:
         ConfigurationError: a setting that it needs is missing.
     """
-    return BROKERS[settings.broker](settings)
+    return BROKERS[settings.broker](settings, _turns(settings.broker, budgets, priority, stop))
+
+
+def _turns(
+    broker: BrokerName,
+    budgets: BudgetStore | None = None,
+    priority: Priority = Priority.URGENT,
+    stop: Callable[[], bool] = bool,
+) -> Turns:
+    return lambda key: Limiter(budgets or _OURS, broker.value, fingerprint(key), priority, stop)

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import polars as pl
 
-from market_pipeline.market import Candle, Decoded, Interval, Mode
+from market_pipeline.brokers.limits import Budget, RequestKind
+from market_pipeline.market import Decoded, Interval, Mode
 
 FRAME_SECONDS = 10.0
 """How long a connection may be silent during a session; brokers send heartbeats every second."""
@@ -32,6 +33,17 @@ class Broker(ABC):
     max_tokens_per_stream: int
     """How many instruments one connection may carry."""
 
+    max_days: Mapping[int, int]
+    """Days of candles one request may span, by the minutes of a candle; others do not exist."""
+
+    budgets: Mapping[RequestKind, Budget]
+    """What each kind of request counts against."""
+
+    @property
+    def history_budget(self) -> Budget:
+        """What requests for candles count against."""
+        return self.budgets[RequestKind.HISTORY]
+
     @abstractmethod
     def instruments(self) -> pl.DataFrame:
         """Fetch today's instrument master, with the columns of INSTRUMENT_SCHEMA.
@@ -43,11 +55,15 @@ class Broker(ABC):
     @abstractmethod
     def candles(
         self, token: int, interval: Interval, start: datetime, end: datetime
-    ) -> list[Candle]:
+    ) -> pl.DataFrame:
         """Fetch candles that start between two instants, both included and timezone-aware.
+
+        They come with the columns of CANDLE_SCHEMA, sorted by time, one for each time. A request
+        spans at most `max_days`.
 
         Raises:
             BrokerError: the broker refused, or did not answer.
+            WaitInterrupted: the work was stopped before it was this request's turn.
         """
 
     @abstractmethod

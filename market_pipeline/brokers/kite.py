@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import ModuleType
 from typing import Any
@@ -19,8 +19,16 @@ from pydantic import SecretStr
 
 from market_pipeline.brokers import kite_rest, kite_wire
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
+from market_pipeline.brokers.limits import (
+    Budget,
+    Limiter,
+    LocalBudgets,
+    RequestKind,
+    Window,
+    fingerprint,
+)
 from market_pipeline.errors import ConfigurationError, RequestRefused, TokenExpired, UnexpectedReply
-from market_pipeline.market import Candle, Decoded, Interval, Mode
+from market_pipeline.market import Decoded, Interval, Mode
 from market_pipeline.sessions import to_ist
 
 _LOGIN_ROOT = "https://kite.zerodha.com"
@@ -37,10 +45,18 @@ class Kite(Broker):
 
     `tokens` is asked for the access token before each request and each listening, so a login in
     another process takes effect without a restart. What `logins` returns changes with each login:
-    on the same day Kite may give the same token again.
+    on the same day Kite may give the same token again. All REST requests wait for `limiter`, by
+    default one of their own; connections for ticks do not.
     """
 
     max_tokens_per_stream = 3000
+    max_days = kite_rest.MAX_DAYS
+    # For each API key, see https://kite.trade/docs/connect/v3/exceptions/#api-rate-limit
+    budgets = {
+        RequestKind.HISTORY: Budget("history", (Window(3, 1.0),)),
+        RequestKind.QUOTE: Budget("quote", (Window(1, 1.0),)),
+        RequestKind.OTHER: Budget("other", (Window(10, 1.0),)),
+    }
 
     def __init__(
         self,
@@ -49,6 +65,7 @@ class Kite(Broker):
         rest_root: str | None = None,
         ticker_root: str | None = None,
         logins: Callable[[], object] = str,
+        limiter: Limiter | None = None,
     ) -> None:
         if rest_root and urlsplit(rest_root).path not in ("", "/"):
             # The SDK joins addresses so that a path in the root is lost without a word.
@@ -58,9 +75,10 @@ class Kite(Broker):
         self._rest_root = rest_root.rstrip("/") if rest_root else None
         self._ticker_root = ticker_root
         self._logins = logins
+        self._limiter = limiter or Limiter(LocalBudgets(), "kite", fingerprint(api_key))
 
     def instruments(self) -> pl.DataFrame:
-        with self._session(self._tokens()) as session:
+        with self._session(self._tokens(), RequestKind.OTHER) as session:
             csv = session._get("market.instruments.all")
         if not isinstance(csv, bytes):
             raise UnexpectedReply("the instrument dump came as JSON instead of CSV")
@@ -68,14 +86,15 @@ class Kite(Broker):
 
     def candles(
         self, token: int, interval: Interval, start: datetime, end: datetime
-    ) -> list[Candle]:
+    ) -> pl.DataFrame:
         """Fetch candles that start between two instants, both included and timezone-aware.
 
         A candle whose end has not passed is partial, and one that closed less than ten seconds ago
-        may still change. One request spans at most kite_rest.MAX_DAYS.
+        may still change. One request spans at most `max_days`.
 
         Raises:
             BrokerError: the broker refused, or did not answer.
+            WaitInterrupted: the work was stopped before it was this request's turn.
         """
         name = kite_rest.INTERVAL_NAMES.get(interval.minutes)
         if name is None:
@@ -89,12 +108,12 @@ class Kite(Broker):
             "continuous": 0,
             "oi": int(segment in _WITH_OPEN_INTEREST),
         }
-        with self._session(self._required_token()) as session:
+        with self._session(self._required_token(), RequestKind.HISTORY) as session:
             route = {"instrument_token": token, "interval": name}
             payload = session._get("market.historical", url_args=route, params=params)
         candles = kite_rest.parse_candles(payload, has_volume=segment != kite_wire.INDICES)
-        first, last = to_ist(start), to_ist(end)
-        return [candle for candle in candles if first <= candle.time <= last]
+        first, last = (to_ist(edge).astimezone(UTC) for edge in (start, end))
+        return candles.filter(pl.col("time").is_between(first, last))
 
     def listen(
         self,
@@ -144,7 +163,7 @@ class Kite(Broker):
             TokenExpired: there is no access token, or Kite refused it.
             BrokerError: the broker did not answer, or not in the expected form.
         """
-        with self._session(self._required_token()) as session:
+        with self._session(self._required_token(), RequestKind.OTHER) as session:
             return str(session._get("user.profile")["user_id"])
 
     def login_url(self) -> str:
@@ -159,7 +178,7 @@ class Kite(Broker):
             TokenExpired: the request_token was used already, is too old or the secret is wrong.
             BrokerError: the broker did not answer, or not in the expected form.
         """
-        with self._session(None) as session:
+        with self._session(None, RequestKind.OTHER) as session:
             reply = session.generate_session(request_token, api_secret.get_secret_value())
             return SecretStr(reply["access_token"])
 
@@ -178,10 +197,12 @@ class Kite(Broker):
         return dict(wanted)
 
     @contextlib.contextmanager
-    def _session(self, token: SecretStr | None) -> Iterator[Any]:
-        """Lend an SDK client of this thread's own; whatever it raises comes out as a BrokerError.
+    def _session(self, token: SecretStr | None, kind: RequestKind) -> Iterator[Any]:
+        """Lend an SDK client of this thread's own for one request, when it is its turn.
 
-        A client for each use, because a requests.Session is not safe to share between threads.
+        Whatever the client raises comes out as a BrokerError. It is made before the wait: loading
+        the SDK takes long, and a request is to be sent as soon as it may. A client for each use,
+        because a requests.Session is not safe to share between threads.
         """
         client = _optional("kiteconnect").KiteConnect(
             self._api_key,
@@ -189,18 +210,27 @@ class Kite(Broker):
             root=self._rest_root,
             timeout=_TIMEOUT,
         )
-        statuses: list[int] = []
-        client.reqsession.hooks["response"].append(
-            lambda response, *_, **__: statuses.append(response.status_code)
-        )
-        kite_exception = _optional("kiteconnect").exceptions.KiteException
-        try:
+        with (
+            contextlib.closing(client.reqsession),
+            self._limiter.request(self.budgets[kind]),
+            _translated(client.reqsession),
+        ):
             yield client
-        except (kite_exception, OSError, TypeError, KeyError, ValueError, AttributeError) as error:
-            # Without the cause: it can quote a reply that holds a token.
-            raise kite_rest.broker_error(error, statuses[-1] if statuses else None) from None
-        finally:
-            client.reqsession.close()
+
+
+@contextlib.contextmanager
+def _translated(session: Any) -> Iterator[None]:
+    """Turn what the SDK raises into a BrokerError."""
+    replies: list[Any] = []
+    session.hooks["response"].append(lambda response, *_, **__: replies.append(response))
+    kite_exception = _optional("kiteconnect").exceptions.KiteException
+    try:
+        yield
+    except (kite_exception, OSError, TypeError, KeyError, ValueError, AttributeError) as error:
+        status = replies[-1].status_code if replies else None
+        retry_after = replies[-1].headers.get("Retry-After") if replies else None
+        # Without the cause: it can quote a reply that holds a token.
+        raise kite_rest.broker_error(error, status, retry_after) from None
 
 
 def _rest_of_candle(interval: Interval) -> timedelta:

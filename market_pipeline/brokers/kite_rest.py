@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -16,7 +15,7 @@ from market_pipeline.errors import (
     TokenExpired,
     UnexpectedReply,
 )
-from market_pipeline.market import INSTRUMENT_SCHEMA, Candle, Exchange, Kind, Segment
+from market_pipeline.market import INSTRUMENT_SCHEMA, Exchange, Kind, Segment
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +43,7 @@ _COLUMNS = (
     "instrument_type segment exchange"
 ).split()
 _NEVER_EMPTY = ["instrument_token", "exchange_token", "tradingsymbol", "segment", "exchange"]
+_CANDLE_TIME = "%Y-%m-%dT%H:%M:%S%z"
 _LONGEST_QUOTE = 200  # characters of the broker's own words in our messages
 _AUTHORIZATION = re.compile(r"(?i)(access_token=|request_token=|token )[^\s&\"']+")
 
@@ -120,38 +120,77 @@ def _log_left_out(dump: pl.DataFrame, known: pl.DataFrame, unique: pl.DataFrame)
         log.warning("%d rows repeat a token; the first was kept", len(known) - len(unique))
 
 
-def parse_candles(payload: Any, has_volume: bool = True) -> list[Candle]:
-    """Read the `data` of a historical reply, sorted by time; times come out in UTC.
+def parse_candles(payload: Any, has_volume: bool = True) -> pl.DataFrame:
+    """Read the `data` of a historical reply into the columns of CANDLE_SCHEMA.
+
+    Sorted by time; of candles with the same time the last is taken.
 
     Raises:
         UnexpectedReply: the payload is not a list of candles of six or seven elements.
     """
     try:
-        candles = [_candle(row, has_volume) for row in payload["candles"]]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise UnexpectedReply(f"a candle is not in the expected form: {error}") from None
-    return sorted(candles, key=lambda candle: candle.time)
+        frame = pl.DataFrame(_candle_columns(payload["candles"], has_volume))
+    except (KeyError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        reason = str(error).split("\n")[0][:_LONGEST_QUOTE]
+        raise UnexpectedReply(f"a candle is not in the expected form: {reason}") from None
+    return frame.unique("time", keep="last", maintain_order=True).sort("time")
 
 
-def _candle(row: Sequence[Any], has_volume: bool) -> Candle:
-    if len(row) not in (6, 7):
-        raise ValueError(f"{len(row)} elements instead of 6 or 7")
-    time = datetime.fromisoformat(row[0])
-    if time.tzinfo is None:
-        raise ValueError(f"no time zone in {row[0]}")
-    opening, high, low, close = (float(price) for price in row[1:5])
-    volume = int(row[5]) if has_volume else None
-    open_interest = int(row[6]) if len(row) == 7 else None
-    return Candle(time.astimezone(UTC), opening, high, low, close, volume, open_interest)
+def _candle_columns(rows: Any, has_volume: bool) -> list[pl.Series]:
+    if not isinstance(rows, list):
+        raise TypeError(f"candles are no list but {type(rows).__name__}")
+    lengths = set(map(len, rows))
+    if wrong := lengths - {6, 7}:
+        raise ValueError(f"{min(wrong)} elements instead of 6 or 7")
+    if len(lengths) == 2:
+        rows = [row if len(row) == 7 else [*row, None] for row in rows]
+    values = list(zip(*rows, strict=True)) or [()] * 7
+    times = pl.Series("time", values[0], pl.String)
+    if times.null_count():
+        raise ValueError("there is no time")
+    prices = [
+        _numbers(name, values[place], times)
+        for place, name in enumerate(("open", "high", "low", "close"), start=1)
+    ]
+    volume = _whole(_numbers("volume", values[5], times))
+    interest = values[6] if len(values) == 7 else [None] * len(rows)
+    return [
+        times.str.to_datetime(_CANDLE_TIME, time_unit="us"),
+        *prices,
+        volume if has_volume else volume.clear(len(rows)),
+        _whole(_numbers("open_interest", interest, times, may_be_absent=True)),
+    ]
 
 
-def broker_error(error: Exception, status: int | None) -> BrokerError:
+def _numbers(
+    name: str, values: Sequence[Any], times: pl.Series, may_be_absent: bool = False
+) -> pl.Series:
+    """Put numbers, which come as integers and decimals mixed, into one column of Float64."""
+    numbers = pl.Series(name, values, pl.Float64)
+    wrong = ~numbers.is_finite().fill_null(may_be_absent)
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise ValueError(f"{name} is {values[row]} at {times[row]}")
+    return numbers
+
+
+def _whole(numbers: pl.Series) -> pl.Series:
+    whole = numbers.cast(pl.Int64)
+    if (fractions := numbers.filter(whole != numbers)).len():
+        raise ValueError(f"{numbers.name} is {fractions[0]}, which is no whole number")
+    return whole
+
+
+def broker_error(
+    error: Exception, status: int | None, retry_after: str | None = None
+) -> BrokerError:
     """Say in our terms what kiteconnect or requests raised.
 
-    `status` is the HTTP status of the reply, None without one. It decides, because the SDK loses
-    it: an HTML page of any status becomes a DataException "502", a JSON error without error_type
-    a TypeError, a reply without a content type a KeyError. The broker's words are quoted only
-    where they are a message, cut and without tokens; a page or a body never is.
+    `status` is the HTTP status of the reply, None without one, and `retry_after` a header of it.
+    The status decides, because the SDK loses it: an HTML page of any status becomes a DataException
+    "502", a JSON error without error_type a TypeError, a reply without a content type a KeyError.
+    The broker's words are quoted only where they are a message, cut and without tokens; a page or a
+    body never is.
     """
     name = type(error).__name__
     if status is None and (isinstance(error, ValueError) or not isinstance(error, OSError)):
@@ -159,7 +198,13 @@ def broker_error(error: Exception, status: int | None) -> BrokerError:
     if status is None or isinstance(error, OSError):  # requests' exceptions are OSErrors
         return BrokerUnavailable(f"the broker did not answer ({name})")
     kind = _error_kind(name, status)
-    return kind(f"the broker answered HTTP {status}{_quoted(error, name)}")
+    message = f"the broker answered HTTP {status}{_quoted(error, name)}"
+    return RateLimited(message, _seconds(retry_after)) if kind is RateLimited else kind(message)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a Retry-After header; the other form it may have, a date, is passed over."""
+    return float(retry_after) if retry_after and retry_after.strip().isdecimal() else None
 
 
 def _error_kind(name: str, status: int) -> type[BrokerError]:

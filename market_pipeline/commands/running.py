@@ -154,7 +154,8 @@ def _start(running: Stack, console: Console, with_simulator: bool) -> None:
     with console.status("Starting PostgreSQL"):
         running.start_database()
     if with_simulator:
-        running.start(services.simulator(running.settings.simulator_url))
+        settings = running.settings
+        running.start(services.simulator(settings.simulator_url, settings.simulator_always_open))
     settings = running.settings
     running.start(*services.dagster(running.home, settings.dagster_port, services.free_port()))
     if with_simulator:

@@ -41,6 +41,12 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
     always_open: Annotated[
         bool, typer.Option("--always-open/--exchange-hours", help="When there is trading.")
     ] = True,
+    settle_seconds: Annotated[
+        int, typer.Option(min=0, help="How far candles of history are behind the trades.")
+    ] = 10,
+    recent_listings: Annotated[
+        int, typer.Option(min=0, help="How many equities are listed since less than three months.")
+    ] = 0,
     ledger: Annotated[
         Path | None, typer.Option(file_okay=False, help="Record every packet sent in this folder.")
     ] = None,
@@ -50,7 +56,7 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
     ] = None,
 ) -> None:
     """Run a simulated exchange that speaks Kite's protocol."""
-    configured()
+    settings = configured()
     options = SimulatorOptions(
         host=host,
         port=port,
@@ -66,6 +72,9 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         start_when_subscribed=start_when_subscribed,
         rate_limits=rate_limits,
         always_open=always_open,
+        settle_seconds=settle_seconds,
+        recent_listings=recent_listings,
+        calendar_file=settings.calendar_file,
         ledger=ledger,
         starts_at=starts_at,
     )

@@ -1,8 +1,11 @@
 """Logins and request budgets of the simulated broker."""
 
 import hashlib
+import math
 import secrets
 import time
+from collections import Counter, defaultdict, deque
+from typing import Any
 
 
 class Refused(Exception):
@@ -12,6 +15,7 @@ class Refused(Exception):
         super().__init__(message)
         self.status = status
         self.error_type = error_type
+        self.headers: dict[str, str] = {}
 
 
 def wrong_token() -> Refused:
@@ -63,24 +67,78 @@ class Accounts:
 
 
 class Budgets:
-    """Requests a second, by api_key and kind of request."""
+    """Requests by api_key and kind: at most so many in any second, as strict as a broker can be.
 
-    RATES = {"quote": 1.0, "historical": 3.0, "other": 10.0}
+    Those that are refused do not count. Keeps a record of all requests.
+    """
+
+    LIMITS = {"quote": 1, "historical": 3, "other": 10}
 
     def __init__(self, enforced: bool) -> None:
         self._enforced = enforced
-        self._left: dict[tuple[str, str], tuple[float, float]] = {}
+        self._recent: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._throttled_until = 0.0
+        self.requests = Requests()
 
     def spend(self, api_key: str, kind: str) -> None:
         """Count a request.
 
         Raises:
-            Refused: the budget of this second is used up.
+            Refused: the budget of this second is used up, or everything is refused for a while.
         """
-        rate = self.RATES[kind]
         now = time.monotonic()
-        left, since = self._left.get((api_key, kind), (rate, now))
-        left = min(rate, left + (now - since) * rate)
-        if self._enforced and left < 1:
-            raise Refused(429, "NetworkException", "Too many requests")
-        self._left[api_key, kind] = (left - 1, now)
+        recent = self._recent[api_key, kind]
+        while recent and recent[0] <= now - 1:
+            recent.popleft()
+        throttled = self._throttled_until - now
+        if throttled > 0 or (self._enforced and len(recent) >= self.LIMITS[kind]):
+            self.requests.refused[kind] += 1
+            raise _too_many(throttled)
+        recent.append(now)
+        self.requests.accept(kind, now)
+
+    def throttle(self, seconds: float) -> None:
+        """Refuse everything for a while, and say for how long."""
+        self._throttled_until = time.monotonic() + seconds
+
+
+def _too_many(throttled: float) -> Refused:
+    error = Refused(429, "NetworkException", "Too many requests")
+    if throttled > 0:
+        error.headers["Retry-After"] = str(math.ceil(throttled))
+    return error
+
+
+class Requests:
+    """What was asked, since the start or the last `clear`."""
+
+    _MOST_STAMPS = 10_000
+
+    def __init__(self) -> None:
+        self.accepted: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.history: Counter[tuple[int, str, str, str]] = Counter()
+        """Answers that held candles or said that there are none, by token, interval, from, to."""
+        self._stamps: dict[str, deque[float]] = {}
+
+    def accept(self, kind: str, at: float) -> None:
+        self.accepted[kind] += 1
+        self._stamps.setdefault(kind, deque(maxlen=self._MOST_STAMPS)).append(at)
+
+    def stamps(self, kind: str) -> list[float]:
+        """Return when requests were accepted, in seconds of a monotonic clock."""
+        return list(self._stamps.get(kind, ()))
+
+    def clear(self) -> None:
+        for counts in (self.accepted, self.refused, self.history, self._stamps):
+            counts.clear()
+
+    def status(self) -> dict[str, Any]:
+        """Return the counts, and the requests for history, the most frequent first."""
+        names = ("token", "interval", "from", "to")
+        history = self.history.most_common()
+        return {
+            "accepted": dict(self.accepted),
+            "refused": dict(self.refused),
+            "history": [dict(zip(names, key, strict=True), count=n) for key, n in history],
+        }

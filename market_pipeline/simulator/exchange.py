@@ -1,5 +1,6 @@
 """The truth: one exchange whose snapshots, live prints and candles derive from the same trades."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
@@ -173,11 +174,11 @@ class Exchange:
 
         All three are seconds since 1970. Longer candles are anchored at the session's opening; a
         minute without a trade is flat at the previous close; the running minute is as far as it
-        has come, and absent until its first trade.
+        has come, and absent until its first trade. Nothing is older than the instrument's listing.
         """
         row = self.listing.row_by_token[token]
         venue = self.listing.securities[row].exchange
-        end = min(end, at)
+        start, end = max(start, int(self.listing.listed[row])), min(end, at)
         days = trading_dates(np.array([start, end]))
         parts = []
         for day in range(int(days[0]), int(days[1]) + 1):
@@ -196,7 +197,7 @@ class Exchange:
         if at // 60 == stop - 1:
             found = _running(found, self.trades(rows, found.pick(slice(-1, None))), at)
         venue = self.listing.securities[row].exchange
-        return _filled(found, self.closed(venue, rows, session))
+        return _filled(found, lambda: self.closed(venue, rows, session))
 
 
 def epoch(session: Session, edge: str) -> int:
@@ -238,9 +239,12 @@ def _running(minutes: Minutes, trades: Trades, at: int) -> Minutes:
     return minutes
 
 
-def _filled(minutes: Minutes, closed: Minutes) -> Minutes:
+def _filled(minutes: Minutes, closing: Callable[[], Minutes]) -> Minutes:
     """Make minutes without trades flat at the close before them."""
     traded = minutes.trades > 0
+    if traded.all():
+        return minutes
+    closed = minutes if traded[0] else closing()
     last = np.maximum.accumulate(np.where(traded, np.arange(len(traded)), -1))
     close = np.where(last < 0, closed.close[0], minutes.close[last])
     interest = np.where(last < 0, closed.open_interest[0], minutes.open_interest[last])

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from market_pipeline.simulator import disturbances
-from market_pipeline.simulator.accounts import Accounts
+from market_pipeline.simulator.accounts import Accounts, Budgets
 from market_pipeline.simulator.kite_ticker import Ticker
 
 logger = logging.getLogger(__name__)
@@ -14,13 +15,26 @@ MALFORMED_FRAME = bytes.fromhex("0003 0008 0000 0001 0000")
 """Declares three packets and ends within the first."""
 
 
+@dataclass
+class HistoryFaults:
+    """What is wrong with requests for candles."""
+
+    seconds: float = 0.0
+    failures: int = 0  # still to come
+    failure_status: int | None = 502
+    corrupt: int = 0  # answers still to come
+    empty_tokens: frozenset[int] = field(default_factory=frozenset)
+
+
 class Faults:
     """Switches. Each takes the parameters of a JSON body."""
 
-    def __init__(self, ticker: Ticker, accounts: Accounts) -> None:
+    def __init__(self, ticker: Ticker, accounts: Accounts, budgets: Budgets) -> None:
         self._ticker = ticker
         self._accounts = accounts
+        self._budgets = budgets
         self.outage = False
+        self.history = HistoryFaults()
         self._by_name: dict[str, Callable[..., Awaitable[None]]] = {
             "drop": self.drop,
             "silence": self.silence,
@@ -36,6 +50,11 @@ class Faults:
             "garbage_length": self.garbage_length,
             "half_frame": self.half_frame,
             "expire_tokens": self.expire_tokens,
+            "throttle": self.throttle,
+            "slow_history": self.slow_history,
+            "fail_history": self.fail_history,
+            "corrupt_history": self.corrupt_history,
+            "empty_history": self.empty_history,
             "clear": self.clear,
         }
 
@@ -109,9 +128,34 @@ class Faults:
         """Make all access tokens invalid; open connections stay."""
         self._accounts.expire_tokens()
 
+    async def throttle(self, seconds: float = 5.0) -> None:
+        """Refuse all REST requests with 429 for a while; a Retry-After header says how long."""
+        self._budgets.throttle(float(seconds))
+
+    async def slow_history(self, seconds: float = 1.0) -> None:
+        """Let requests for candles wait for their answer."""
+        self.history.seconds = float(seconds)
+
+    async def fail_history(self, count: int = 1, status: int | None = 502) -> None:
+        """Fail the next requests for candles: 500 as JSON, another status as a page of HTML.
+
+        None answers 200 with neither content nor content type.
+        """
+        self.history.failures, self.history.failure_status = int(count), status
+
+    async def corrupt_history(self, count: int = 1) -> None:
+        """End the next answers with candles in the middle."""
+        self.history.corrupt = int(count)
+
+    async def empty_history(self, tokens: list[int]) -> None:
+        """Have no candles of these instruments; [] ends it."""
+        self.history.empty_tokens = frozenset(tokens)
+
     async def clear(self) -> None:
         """Return every switch to normal; frames that are held back are still sent."""
         self.outage = False
+        self.history = HistoryFaults()
+        self._budgets.throttle(0)
         self._ticker.silent = False
         self._ticker.mute([])
         self._ticker.refuse_with = None

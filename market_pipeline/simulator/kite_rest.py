@@ -1,12 +1,12 @@
 """Kite's REST interface: login, profile, instruments, candles and quotes."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from aiohttp import web
 
 from market_pipeline.market import Columns
@@ -14,6 +14,7 @@ from market_pipeline.sessions import EXCHANGE_TZ, to_ist
 from market_pipeline.simulator.accounts import Accounts, Budgets, Refused, wrong_token
 from market_pipeline.simulator.clock import RealClock, ReplayClock
 from market_pipeline.simulator.exchange import DAY_MINUTES, Exchange
+from market_pipeline.simulator.faults import Faults
 from market_pipeline.simulator.kite_quotes import last_price, ohlc, quote
 
 # interval -> minutes of a candle, most days of a request
@@ -27,13 +28,24 @@ _INTERVALS = {
     "60minute": (60, 400),
     "day": (DAY_MINUTES, 2000),
 }
-_IST_SECONDS = 19_800
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Span(NamedTuple):
+    """Which candles are asked for; see Exchange.candles."""
+
+    token: int
+    minutes: int
+    start: int
+    end: int
+
+
 class Rest:
-    """The routes. What they answer comes from the exchange as of the clock's second."""
+    """The routes. What they answer comes from the exchange as of the clock's second.
+
+    Candles are `settle_seconds` behind: like Kite's, a candle lacks its last trades for a while.
+    """
 
     def __init__(
         self,
@@ -41,11 +53,15 @@ class Rest:
         clock: RealClock | ReplayClock,
         accounts: Accounts,
         budgets: Budgets,
+        faults: Faults,
+        settle_seconds: int,
     ) -> None:
         self._exchange = exchange
         self._clock = clock
         self._accounts = accounts
         self._budgets = budgets
+        self._faults = faults
+        self._settle_seconds = settle_seconds
         self._dumps: dict[str | None, str] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -108,27 +124,30 @@ class Rest:
 
     async def _historical(self, request: web.Request) -> web.StreamResponse:
         self._authorise(request, "historical")
-        token = _listed_token(request.match_info["token"], self._exchange)
-        length, most_days = _interval(request.match_info["interval"])
-        start, end = (_instant(request.query.get(name, "")) for name in ("from", "to"))
-        if end - start > timedelta(days=most_days):
-            raise _bad_request(f"interval exceeds max limit: {most_days} days")
-        if length == DAY_MINUTES:  # a day's candle is stamped midnight: both days are meant whole
-            start = start.replace(hour=0, minute=0, second=0)
-            end = end.replace(hour=23, minute=59, second=59)
+        faults = self._faults.history
+        await asyncio.sleep(faults.seconds)
+        if faults.failures > 0:
+            faults.failures -= 1
+            return _history_failure(faults.failure_status)
+        span = _span(request, self._exchange)
         with_interest = request.query.get("oi") == "1"
-        span = (int(start.timestamp()), int(end.timestamp()), self._clock.now())
         # Months of candles take long enough to delay the ticks of everyone else.
-        body = await asyncio.to_thread(self._candles, token, length, span, with_interest)
+        body = await asyncio.to_thread(self._candles, span, with_interest)
+        if faults.corrupt > 0:
+            faults.corrupt -= 1
+            body = body[: len(body) // 2]
+        else:
+            edges = (request.query["from"], request.query["to"])
+            self._budgets.requests.history[span.token, request.match_info["interval"], *edges] += 1
         return web.Response(text=body, content_type="application/json")
 
-    def _candles(
-        self, token: int, length: int, span: tuple[int, int, int], with_interest: bool
-    ) -> str:
-        candles = self._exchange.candles(token, length, *span)
-        return json.dumps(
-            {"status": "success", "data": {"candles": _candle_rows(candles, with_interest)}}
-        )
+    def _candles(self, span: _Span, with_interest: bool) -> str:
+        rows = ""
+        if span.token not in self._faults.history.empty_tokens:
+            behind = 0 if self._clock.finished else self._settle_seconds
+            candles = self._exchange.candles(*span, self._clock.now() - behind)
+            rows = _candle_rows(candles, with_interest)
+        return f'{{"status":"success","data":{{"candles":[{rows}]}}}}'
 
     def _quotes(self, describe: Callable[[Columns, int], dict[str, Any]], most: int) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -160,7 +179,23 @@ def success(content: object) -> web.Response:
 def failure(error: Refused) -> web.Response:
     """Wrap an error as Kite does."""
     body = {"status": "error", "message": str(error), "error_type": error.error_type}
-    return web.json_response(body, status=error.status)
+    return web.json_response(body, status=error.status, headers=error.headers)
+
+
+def bad_gateway() -> web.Response:
+    """Answer what a gateway says when nobody stands behind it."""
+    page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+    return web.Response(status=502, text=page, content_type="text/html")
+
+
+def _history_failure(status: int | None) -> web.Response:
+    if status is None:
+        return web.Response()  # aiohttp gives an empty answer no content type
+    if status == 500:
+        return failure(Refused(500, "GeneralException", "Something went wrong"))
+    response = bad_gateway()
+    response.set_status(status)
+    return response
 
 
 def _credentials(request: web.Request) -> tuple[str, str]:
@@ -185,6 +220,18 @@ def _interval(name: str) -> tuple[int, int]:
     return _INTERVALS[name]
 
 
+def _span(request: web.Request, exchange: Exchange) -> _Span:
+    token = _listed_token(request.match_info["token"], exchange)
+    length, most_days = _interval(request.match_info["interval"])
+    start, end = (_instant(request.query.get(name, "")) for name in ("from", "to"))
+    if end - start > timedelta(days=most_days):
+        raise _bad_request(f"interval exceeds max limit: {most_days} days")
+    if length == DAY_MINUTES:  # a day's candle is stamped midnight: both days are meant whole
+        start = start.replace(hour=0, minute=0, second=0)
+        end = end.replace(hour=23, minute=59, second=59)
+    return _Span(token, length, int(start.timestamp()), int(end.timestamp()))
+
+
 def _instant(text: str) -> datetime:
     for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d"):
         try:
@@ -194,13 +241,17 @@ def _instant(text: str) -> datetime:
     raise _bad_request("invalid from or to date: use yyyy-mm-dd hh:mm:ss")
 
 
-def _candle_rows(candles: Columns, with_interest: bool) -> list[tuple[object, ...]]:
-    local = (candles["time"] + _IST_SECONDS).astype("datetime64[s]")
-    stamps = [f"{stamp}+0530" for stamp in np.datetime_as_string(local)]
-    names = ["open", "high", "low", "close", "volume"]
-    if with_interest:
-        names.append("open_interest")
-    return list(zip(stamps, *(candles[name].tolist() for name in names), strict=True))
+def _candle_rows(candles: Columns, with_interest: bool) -> str:
+    """Write candles as JSON. Polars does it, which keeps no other thread waiting meanwhile."""
+    stamp = pl.from_epoch("time", "s").dt.replace_time_zone("UTC")
+    columns = ["open", "high", "low", "close", "volume", *["open_interest"] * with_interest]
+    row = pl.format(
+        f'["{{}}",{",".join(["{}"] * len(columns))}]',
+        stamp.dt.convert_time_zone(EXCHANGE_TZ.key).dt.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        *columns,
+    )
+    rows: str = pl.DataFrame(candles).select(row.str.join(",")).item()
+    return rows
 
 
 _PROFILE: dict[str, object] = {

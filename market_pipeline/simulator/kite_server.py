@@ -7,51 +7,20 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from market_pipeline.errors import ConfigurationError, PortInUse
-from market_pipeline.sessions import EXCHANGE_TZ, AlwaysOpen, Calendar, to_ist, trading_date
+from market_pipeline.errors import PortInUse
 from market_pipeline.simulator.accounts import Accounts, Budgets, Refused
-from market_pipeline.simulator.clock import RealClock, ReplayClock
 from market_pipeline.simulator.dispatch import Dispatch
-from market_pipeline.simulator.exchange import Exchange
 from market_pipeline.simulator.faults import Faults
-from market_pipeline.simulator.kite_rest import Handler, Rest, failure, success
+from market_pipeline.simulator.kite_rest import Handler, Rest, bad_gateway, failure, success
 from market_pipeline.simulator.kite_ticker import Ticker
-from market_pipeline.simulator.listing import default_listing
-from market_pipeline.simulator.replay import ReplayTape, read_candles, replay_listing
-from market_pipeline.simulator.seeded import SeededTape
+from market_pipeline.simulator.options import SimulatorOptions as SimulatorOptions
+from market_pipeline.simulator.options import build_exchange as build_exchange
 
 logger = logging.getLogger(__name__)
-
-MOST_INSTRUMENTS = 100_000
-
-
-@dataclass(frozen=True)
-class SimulatorOptions:
-    """What to simulate, and where to answer."""
-
-    host: str = "127.0.0.1"
-    port: int = 7600  # 0 takes a free one
-    api_key: str = "simulator"
-    api_secret: str = "simulator"
-    seed: int = 1
-    instruments: int = 200
-    every_second: bool = False  # every instrument trades every second: a load test
-    quotes: bool = True  # packets are also sent when only the book changed
-    replay: Path | None = None  # candles to replay instead of inventing trades
-    day: date | None = None  # replay this day; with `replay`, the file's first by default
-    speed: float = 1.0
-    start_when_subscribed: int | None = None
-    rate_limits: bool = True
-    always_open: bool = True
-    ledger: Path | None = None  # a folder for a record of every packet sent
-    starts_at: datetime | None = None  # what the clock shows first; without zone it is IST
 
 
 class Simulator:
@@ -65,9 +34,16 @@ class Simulator:
         self.ticker = Ticker(
             self.exchange, self.clock, self.accounts, options.start_when_subscribed, self._dispatch
         )
-        self.faults = Faults(self.ticker, self.accounts)
+        budgets = Budgets(enforced=options.rate_limits)
+        self.requests = budgets.requests
+        self.faults = Faults(self.ticker, self.accounts, budgets)
         self._rest = Rest(
-            self.exchange, self.clock, self.accounts, Budgets(enforced=options.rate_limits)
+            self.exchange,
+            self.clock,
+            self.accounts,
+            budgets,
+            self.faults,
+            options.settle_seconds,
         )
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,6 +103,7 @@ class Simulator:
             [
                 web.get("/", self._root),
                 web.get("/simulator/status", self._status),
+                web.get("/simulator/requests", self._requests),
                 web.post("/simulator/start", self._start_clock),
                 web.post("/simulator/faults/{name}", self._fault),
                 *self._rest.routes(),
@@ -138,8 +115,7 @@ class Simulator:
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         is_rest = request.path != "/" and not request.path.startswith("/simulator/")
         if self.faults.outage and is_rest:
-            page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-            return web.Response(status=502, text=page, content_type="text/html")
+            return bad_gateway()
         try:
             return await handler(request)
         except Refused as error:
@@ -155,6 +131,9 @@ class Simulator:
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self.ticker.status())
 
+    async def _requests(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self.requests.status())
+
     async def _start_clock(self, request: web.Request) -> web.StreamResponse:
         self.clock.start()
         return web.json_response(self.ticker.status())
@@ -168,63 +147,6 @@ class Simulator:
                 400, "InputException", f"{error}; faults: {', '.join(self.faults.names)}"
             ) from error
         return success(True)
-
-
-def build_exchange(options: SimulatorOptions) -> tuple[Exchange, RealClock | ReplayClock]:
-    """Make the exchange and the clock that the options describe.
-
-    Raises:
-        ConfigurationError: the options or the file to replay are wrong.
-    """
-    _refuse_nonsense(options)
-    calendar = AlwaysOpen() if options.always_open else Calendar()
-    if options.replay is not None:
-        return _replayed_file(options, options.replay, calendar)
-    starts_at = to_ist(options.starts_at) if options.starts_at else None
-    day = options.day or trading_date(starts_at or datetime.now(EXCHANGE_TZ))
-    listing = default_listing(day, options.instruments)
-    tape = SeededTape(listing, options.seed, options.every_second)
-    exchange = Exchange(listing, tape, calendar, _quotes(options))
-    if options.day is None:
-        return exchange, RealClock.starting_at(starts_at)
-    sessions = [calendar.session(venue, options.day) for venue in listing.venues]
-    edges = [(s.opens_at.timestamp(), s.closes_at.timestamp()) for s in sessions if s]
-    if not edges:
-        raise ConfigurationError(f"{options.day} is not a trading day: choose another day")
-    opens, closes = int(min(edges)[0]), int(max(edge[1] for edge in edges))
-    return exchange, ReplayClock(opens - 1, closes, options.speed)
-
-
-def _refuse_nonsense(options: SimulatorOptions) -> None:
-    if options.speed <= 0:
-        raise ConfigurationError(f"speed is {options.speed}: choose a number above 0")
-    if not 1 <= options.instruments <= MOST_INSTRUMENTS:
-        raise ConfigurationError(
-            f"instruments is {options.instruments}: choose 1 to {MOST_INSTRUMENTS:,}"
-        )
-    for name in ("replay", "day"):
-        if options.starts_at is not None and getattr(options, name) is not None:
-            raise ConfigurationError(f"starts_at and {name} exclude each other: choose one")
-
-
-def _quotes(options: SimulatorOptions) -> float:
-    """Say how often only the book changes: more rarely in a replay, which is to be fast."""
-    if not options.quotes or options.every_second:  # which leaves no second without a trade
-        return 0.0
-    return 1.0 if options.replay is None and options.day is None else 0.25
-
-
-def _replayed_file(
-    options: SimulatorOptions, path: Path, calendar: Calendar
-) -> tuple[Exchange, ReplayClock]:
-    candles = read_candles(path)
-    listing = replay_listing(candles)
-    tape = ReplayTape(candles, listing)
-    first, end = tape.span(tape.day(options.day, path))
-    return (
-        Exchange(listing, tape, calendar, _quotes(options)),
-        ReplayClock(first * 60 - 1, end * 60, options.speed),
-    )
 
 
 def serve(options: SimulatorOptions, ready: Callable[[str], None] | None = None) -> None:

@@ -6,12 +6,13 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from market_pipeline.brokers.kite_wire import CODE_BY_EXCHANGE, INDICES
+from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.simulator import securities
 from market_pipeline.simulator.securities import Chain, Company, Contract
 
@@ -46,6 +47,7 @@ class Security(NamedTuple):
     strike: float = 0.0
     follows: int = 0  # token of the instrument whose price this one tracks, 0 for its own
     swing: float = 1.0  # how strongly it tracks it
+    listed: date | None = None  # None for always
 
 
 class Listing:
@@ -65,6 +67,8 @@ class Listing:
         self.swing = self._column(lambda s: s.swing, np.float64)
         self.is_index = (self.token & 0xFF) == INDICES
         self.has_interest = self._column(lambda s: s.expiry is not None, np.bool_)
+        self.listed = self._column(lambda s: _midnight(s.listed), np.int64)
+        """When each was listed, in seconds since 1970; 0 for always."""
         venues = sorted({s.exchange for s in self.securities})
         self.venues = tuple(venues)
         self.venue = self._column(lambda s: venues.index(s.exchange), np.int64)
@@ -108,8 +112,11 @@ def _csv_row(security: Security) -> tuple[object, ...]:
     )
 
 
-def default_listing(today: date, count: int) -> Listing:
-    """List `count` instruments as of a day: the well-known ones first, then made-up equities."""
+def default_listing(today: date, count: int, recent: int = 0) -> Listing:
+    """List `count` instruments as of a day: the well-known ones first, then made-up equities.
+
+    The last `recent` of all equities have been listed within the three months before.
+    """
     months = _expiries(today)
     everything = itertools.chain(
         _indices(),
@@ -126,7 +133,16 @@ def default_listing(today: date, count: int) -> Listing:
         ),
         (synthetic_equity(number) for number in itertools.count(1)),
     )
-    return Listing(itertools.islice(everything, count))
+    chosen = list(itertools.islice(everything, count))
+    equities = [place for place, each in enumerate(chosen) if each.segment == "NSE"]
+    for number, place in enumerate(equities[max(len(equities) - recent, 0) :]):
+        listed = today - timedelta(days=7 * (1 + number % 12))
+        chosen[place] = chosen[place]._replace(listed=listed)
+    return Listing(chosen)
+
+
+def _midnight(listed: date | None) -> int:
+    return int(datetime.combine(listed, time(0), EXCHANGE_TZ).timestamp()) if listed else 0
 
 
 def equity(company: Company) -> Security:
@@ -183,6 +199,7 @@ def _future(contract: Contract, slot: int, expiry: date) -> Security:
         size=8,
         expiry=expiry,
         follows=followed,
+        listed=_listing_day(expiry),
     )
 
 
@@ -219,6 +236,7 @@ def _option(chain: Chain, expiry: date, strike: int, kind: str, slot: int) -> Se
         strike=float(strike),
         follows=_token_of(chain.follows),
         swing=sign * min(delta * chain.price / price, 400.0),
+        listed=_listing_day(expiry),
     )
 
 
@@ -246,6 +264,12 @@ def _expiries(today: date) -> list[date]:
     )
     tuesdays = [_last_tuesday(year, month) for year, month in months]
     return [day for day in tuesdays if day >= today][:_MONTHS]
+
+
+def _listing_day(expiry: date) -> date:
+    """Return the day after the expiry three months before, when a contract begins to trade."""
+    month = _month_number(expiry) - 1 - _MONTHS
+    return _last_tuesday(month // 12, month % 12 + 1) + timedelta(days=1)
 
 
 def _last_tuesday(year: int, month: int) -> date:

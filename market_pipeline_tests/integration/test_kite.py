@@ -140,15 +140,15 @@ def test_instruments_need_no_login(settings: Settings) -> None:
 def test_candles_come_minute_by_minute_with_both_ends(kite: Broker, tokens: list[int]) -> None:
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=1)
     candles = kite.candles(tokens[1], Interval("1m", 1), start, start + timedelta(minutes=5))
-    assert [candle.time for candle in candles] == [start + timedelta(minutes=m) for m in range(6)]
+    assert candles["time"].to_list() == [start + timedelta(minutes=m) for m in range(6)]
 
 
 def test_the_last_five_minute_candle_is_whole(kite: Broker, tokens: list[int]) -> None:
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     minutes = kite.candles(tokens[1], Interval("1m", 1), start, start + timedelta(minutes=4))
-    [candle] = kite.candles(tokens[1], Interval("5m", 5), start, start)
-    assert candle.close == minutes[-1].close
-    assert candle.volume == sum(minute.volume or 0 for minute in minutes)
+    candle = kite.candles(tokens[1], Interval("5m", 5), start, start).row(0, named=True)
+    assert candle["close"] == minutes["close"].last()
+    assert candle["volume"] == minutes["volume"].sum()
 
 
 def test_every_subscribed_instrument_sends_full_packets(

@@ -190,7 +190,7 @@ def test_candles_outside_the_two_instants_are_left_out(peer: Peer, kite: Kite) -
     rows = [[f"2026-10-05T09:{minute}:00+0530", 1, 1, 1, 1, 5] for minute in (14, 15, 16, 17)]
     peer.ok({"candles": rows})
     candles = kite.candles(INFY, Interval("1m", 1), START, START + dt.timedelta(minutes=1))
-    assert [candle.time.minute for candle in candles] == [45, 46]
+    assert candles["time"].dt.minute().to_list() == [45, 46]
 
 
 @pytest.mark.parametrize(("token", "oi"), [(INFY, "0"), (NIFTY, "0"), (GOLD, "1")])

@@ -10,6 +10,7 @@ import requests
 from kiteconnect import KiteConnect, exceptions
 
 from market_pipeline.errors import PortInUse
+from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.simulator.kite_server import RunningSimulator, SimulatorOptions, running
 from market_pipeline_tests.kite_simulator_cases import NIFTY, RELIANCE, log_in, request_token
 from market_pipeline_tests.kite_simulator_cases import clear_faults as clear_faults
@@ -72,10 +73,11 @@ def test_the_dump_of_one_exchange_holds_only_that(kite: KiteConnect) -> None:
 
 def test_history_has_a_row_for_each_minute_and_open_interest_on_request(kite: KiteConnect) -> None:
     token = kite.instruments("MCX")[0]["instrument_token"]
-    day = datetime(2026, 10, 6)  # noqa: DTZ001
-    found = kite.historical_data(token, day, day + timedelta(minutes=9), "minute", oi=True)
+    yesterday = datetime.now(EXCHANGE_TZ).date() - timedelta(days=1)
+    edges = (f"{yesterday} 00:00:00", f"{yesterday} 00:09:00")
+    found = kite.historical_data(token, *edges, "minute", oi=True)
     assert len(found) == 10
-    assert found[0]["date"].isoformat() == "2026-10-06T00:00:00+05:30"
+    assert found[0]["date"].isoformat() == f"{yesterday}T00:00:00+05:30"
     assert found[0]["oi"] > 0
 
 

@@ -1,16 +1,15 @@
-"""Kite's instrument dump, candles and errors, read without a network."""
+"""Kite's instrument dump and errors, read without a network."""
 
 import gzip
-import json
 import logging
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from market_pipeline.brokers.kite_rest import broker_error, parse_candles, parse_instruments
+from market_pipeline.brokers.kite_rest import broker_error, parse_instruments
 from market_pipeline.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -19,7 +18,7 @@ from market_pipeline.errors import (
     TokenExpired,
     UnexpectedReply,
 )
-from market_pipeline.market import INSTRUMENT_SCHEMA, Candle
+from market_pipeline.market import INSTRUMENT_SCHEMA
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 HEADER = (
@@ -154,63 +153,6 @@ def test_a_real_dump_parses_in_full(exchange: str, count: int) -> None:
         assert instruments["expiry"].null_count() == instruments["underlying"].null_count() == 0
 
 
-def test_candles_come_out_in_utc_with_numbers_of_one_type() -> None:
-    rows = [["2026-10-05T09:15:00+0530", 100, 101.5, 99, 100.25, 1200]]
-    assert parse_candles({"candles": rows}) == [
-        Candle(datetime(2026, 10, 5, 3, 45, tzinfo=UTC), 100.0, 101.5, 99.0, 100.25, 1200)
-    ]
-
-
-def test_a_seventh_element_is_open_interest() -> None:
-    rows = [["2026-10-05T09:15:00+0530", 1, 1, 1, 1, 10, 13_667_775]]
-    assert parse_candles({"candles": rows})[0].open_interest == 13_667_775
-
-
-def test_candles_are_sorted_by_time() -> None:
-    rows = [[f"2026-10-05T09:{minute}:00+0530", 1, 1, 1, 1, 10] for minute in (17, 15, 16)]
-    assert [candle.time.minute for candle in parse_candles({"candles": rows})] == [45, 46, 47]
-
-
-def test_an_index_candle_has_no_volume() -> None:
-    rows = [["2026-10-05T09:15:00+0530", 1, 1, 1, 1, 0]]
-    assert parse_candles({"candles": rows}, has_volume=False)[0].volume is None
-
-
-def test_no_candles_are_no_error() -> None:
-    assert parse_candles({"candles": []}) == []
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        pytest.param(None, id="nothing"),
-        pytest.param({"bars": []}, id="another key"),
-        pytest.param({"candles": [["2026-10-05T09:15:00+0530", 1, 1, 1]]}, id="too few elements"),
-        pytest.param({"candles": [["2026-10-05T09:15:00", 1, 1, 1, 1, 1]]}, id="no time zone"),
-        pytest.param({"candles": [["yesterday", 1, 1, 1, 1, 1]]}, id="no time"),
-        pytest.param({"candles": [["2026-10-05T09:15:00+0530", None, 1, 1, 1, 1]]}, id="no price"),
-    ],
-)
-def test_what_are_no_candles_is_refused(payload: Any) -> None:
-    with pytest.raises(UnexpectedReply):
-        parse_candles(payload)
-
-
-@pytest.mark.parametrize(
-    ("path", "count"),
-    [
-        ("kiteconnect-mocks/historical_oi.json", 6),
-        ("kiteconnect-mocks/historical_minute.json", 6),
-        ("NIFTY26OCTFUT_5minute_2026-10-05.json", 77),
-    ],
-)
-def test_a_real_historical_reply_parses_in_full(path: str, count: int) -> None:
-    reply = json.loads(sample(path).read_text())
-    candles = parse_candles(reply["data"])
-    assert len(candles) == count
-    assert all(candle.low <= candle.close <= candle.high for candle in candles)
-
-
 class TokenException(Exception):
     pass
 
@@ -253,6 +195,15 @@ def test_an_error_of_the_sdk_becomes_one_of_ours(
     error: Exception, status: int | None, kind: type[BrokerError]
 ) -> None:
     assert type(broker_error(error, status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [(None, None), ("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+)
+def test_a_refusal_tells_how_long_to_wait(header: str | None, seconds: float | None) -> None:
+    error = broker_error(NetworkException("Too many requests"), 429, header)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
 
 
 def test_the_brokers_words_are_quoted_without_tokens() -> None:
