@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from market_pipeline.errors import ConfigurationError
 from market_pipeline.sessions import AlwaysOpen, Calendar
+from market_pipeline.tolerances import Tolerances
 
 
 class BrokerName(StrEnum):
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     kite_api_secret: SecretStr | None = None
     kite_access_token: SecretStr | None = None
     simulator_url: str = "http://127.0.0.1:7600"
+    simulator_always_open: bool = True
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     log_level: str = "INFO"
     tick_buffer_size: int = Field(default=1000, ge=1, le=1_000_000)
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
     journal_max_gigabytes: float = Field(default=20.0, gt=0)
     journal_keep_hours: float = Field(default=24.0, ge=0)
     calendar_file: Path | None = None
+    tolerance_file: Path | None = None
     market_pipeline_home: Path = Field(default_factory=_default_home)
 
     @field_validator("broker", mode="before")
@@ -71,7 +74,7 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
-    @field_validator("calendar_file", mode="before")
+    @field_validator("calendar_file", "tolerance_file", mode="before")
     @classmethod
     def _is_set(cls, value: object) -> object:
         return value or None  # an empty line is not the path "."
@@ -87,10 +90,21 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from None
         return value
 
+    @field_validator("tolerance_file")
+    @classmethod
+    def _has_tolerances(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            value = value.expanduser().absolute()
+            try:
+                Tolerances.load(value)
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @property
     def calendar(self) -> Calendar:
-        """The exchange's trading days: the simulated exchange never closes."""
-        if self.broker is BrokerName.SIMULATOR:
+        """The exchange's trading days; the simulated exchange may have none: it never closes."""
+        if self.broker is BrokerName.SIMULATOR and self.simulator_always_open:
             return AlwaysOpen()
         return Calendar(self.calendar_file)
 

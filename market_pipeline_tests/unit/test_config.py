@@ -78,8 +78,12 @@ def test_environment_overrides_the_env_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.dagster_port, settings.tick_buffer_size) == (3002, 7)
 
 
-def test_simulated_exchange_never_closes() -> None:
+def test_simulated_exchange_never_closes_unless_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert isinstance(config.load().calendar, AlwaysOpen)
+    monkeypatch.setenv("SIMULATOR_ALWAYS_OPEN", "false")
+    assert not config.load().calendar.is_trading_day(date(2026, 10, 4))
 
 
 def test_calendar_of_a_broker_knows_what_the_calendar_file_adds(
@@ -124,4 +128,5 @@ def test_example_shows_the_defaults() -> None:
         value = shown[name.upper()]
         if field.default_factory is None and value:
             default = field.default.value if name == "broker" else field.default
-            assert value == str(default), name
+            is_switch = isinstance(default, bool)
+            assert value == (str(default).lower() if is_switch else str(default)), name
