@@ -6,8 +6,11 @@ import sys
 import typer
 
 from market_pipeline.commands import market, running
+from market_pipeline.commands.backfill import backfill
 from market_pipeline.commands.database import database_app
+from market_pipeline.commands.instruments import instruments_app
 from market_pipeline.commands.rebuild import replay
+from market_pipeline.commands.reconcile import fill_gaps, reconcile
 from market_pipeline.commands.replay import replay_check
 from market_pipeline.commands.simulator import simulator
 from market_pipeline.commands.verify import verify_ticks
@@ -29,10 +32,13 @@ app.command()(simulator)
 app.command()(replay)
 app.command()(replay_check)
 app.command()(verify_ticks)
+app.command()(backfill)
+app.command()(reconcile)
+app.command()(fill_gaps)
 app.command()(market.subscribe)
 app.command()(market.unsubscribe)
 app.command()(market.stream)
-app.add_typer(market.instruments_app, name="instruments")
+app.add_typer(instruments_app, name="instruments")
 app.add_typer(market.login_app, name="login")
 app.add_typer(database_app, name="db")
 

@@ -5,7 +5,9 @@ import dagster as dg
 from market_pipeline.orchestration import (
     candle_checks,
     candles,
+    history,
     instruments,
+    reconciled,
     streams,
     ticks,
     upkeep,
@@ -13,7 +15,14 @@ from market_pipeline.orchestration import (
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 
 defs = dg.Definitions(
-    assets=[instruments.instruments, ticks.ticks, *candles.CANDLES],
+    assets=[
+        instruments.instruments,
+        ticks.ticks,
+        *candles.CANDLES,
+        history.broker_candles,
+        history.expiring_contracts,
+        reconciled.reconciled_candles,
+    ],
     asset_checks=[
         instruments.instrument_checks,
         ticks.ticks_are_fresh,
@@ -28,23 +37,33 @@ defs = dg.Definitions(
         candle_checks.candles_agree_with_ticks,
         candle_checks.volume_of_the_day_adds_up,
         candle_checks.anomalies_are_few,
+        history.all_were_fetched,
+        history.expired_contracts_are_saved,
+        reconciled.candles_agree_with_broker,
+        reconciled.gaps_are_filled,
     ],
     jobs=[
         instruments.instrument_sync,
         ticks.tick_stream,
         ticks.tick_checks,
         candles.candle_job,
+        history.expiry_job,
+        reconciled.daily_job,
+        reconciled.gap_repair,
         upkeep.partition_upkeep,
     ],
     schedules=[
         instruments.sync_instruments,
         ticks.check_ticks,
+        history.save_expiring_contracts,
+        reconciled.reconcile_candles,
         upkeep.partition_upkeep_schedule,
     ],
     sensors=[
         instruments.missed_sync_sensor,
         streams.tick_stream_sensor,
         candles.candles_sensor,
+        reconciled.gap_sensor,
     ],
     resources={"database": MarketDatabase(), "broker": MarketBroker()},
     executor=dg.in_process_executor,  # the work is in the database, not worth a process a step

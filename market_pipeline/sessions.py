@@ -71,6 +71,12 @@ def trading_date(instant: datetime) -> date:
     return instant.astimezone(EXCHANGE_TZ).date()
 
 
+def bounds(first: date, last: date | None = None) -> tuple[datetime, datetime]:
+    """Return the first instant of a trading date, and the first one after it or a later date."""
+    start, end = (datetime.combine(day, time(0), EXCHANGE_TZ) for day in (first, last or first))
+    return start, end + timedelta(days=1)
+
+
 def to_ist(naive_or_aware: datetime) -> datetime:
     """Read a datetime without zone as Asia/Kolkata; convert one with a zone."""
     if naive_or_aware.tzinfo is None:

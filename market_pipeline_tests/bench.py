@@ -28,7 +28,7 @@ from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
 from market_pipeline.streaming.writer import Writer
-from market_pipeline_tests import bench_candles
+from market_pipeline_tests import bench_candles, bench_history
 from market_pipeline_tests.bench_frames import (
     INSTRUMENTS,
     PACKETS_PER_FRAME,
@@ -250,6 +250,7 @@ def main() -> None:
                 against = {"psql COPY BINARY": target, "executemany": 5.0}
                 show(console, f"Storing ticks, {batch:,} rows a batch", rates, against)
     bench_candles.run(options.day_seconds, console)
+    bench_history.run(console)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import dagster as dg
 
 from market_pipeline.config import Settings
 from market_pipeline.orchestration import candles, instruments, ticks
-from market_pipeline.orchestration.partitions import bounds
 from market_pipeline.orchestration.resources import MarketBroker
-from market_pipeline.sessions import Calendar
+from market_pipeline.sessions import Calendar, bounds
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import dagster_cases as cases

@@ -11,9 +11,8 @@ import pytest
 from market_pipeline.config import Settings
 from market_pipeline.definitions import defs
 from market_pipeline.orchestration import instruments, ticks
-from market_pipeline.orchestration.partitions import bounds
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
-from market_pipeline.sessions import Calendar
+from market_pipeline.sessions import Calendar, bounds
 from market_pipeline.storage.database import Database
 
 DAY = date(2026, 1, 23)
@@ -50,6 +49,11 @@ def run_sql(store: Database, *statements: str, **values: Any) -> None:
     with psycopg.connect(store.url) as connection:
         for statement in statements:
             connection.execute(statement.encode(), values or None)
+
+
+def rows(store: Database, statement: str, **values: Any) -> list[dict[str, Any]]:
+    with psycopg.connect(store.url, row_factory=psycopg.rows.dict_row) as connection:
+        return connection.execute(statement.encode(), values or None).fetchall()
 
 
 def resources(store: Database, broker: MarketBroker | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ TESTS = sorted((ROOT / "market_pipeline_tests").rglob("*.py"))
 
 MOST_LINES = 300
 
+COMPARISON = {"reconciliation", "reconciliation_reasons", "reconciliation_report", "tolerances"}
 FOUNDATION = {"errors", "market", "sessions", "quality", "config"}
 WIRES = {"brokers.kite_wire", "brokers.fyers_wire"}
 
@@ -25,11 +26,16 @@ ALLOWED = {
     "sessions": {"errors", "calendar_table", "calendar_file"},
     "quality": {"errors", "market"},
     "proof": {"market"},
-    "config": {"errors", "sessions"},
+    "tolerances": {"errors", "market"},
+    "reconciliation_reasons": {"market", "tolerances"},
+    "reconciliation": {"market", "reconciliation_reasons", "tolerances"},
+    "reconciliation_report": {"sessions"} | COMPARISON,
+    "config": {"errors", "sessions", "tolerances"},
     "brokers": FOUNDATION,
     "storage": FOUNDATION,
     "streaming": FOUNDATION | {"brokers", "storage"},
-    "orchestration": FOUNDATION | {"brokers", "storage", "streaming"},
+    "history": FOUNDATION | COMPARISON | {"brokers", "storage"},
+    "orchestration": FOUNDATION | COMPARISON | {"brokers", "history", "storage", "streaming"},
     "api": FOUNDATION | {"brokers", "storage"},
     "simulator": {"market", "sessions", "errors"} | WIRES,
     "definitions": FOUNDATION | {"orchestration"},
@@ -38,7 +44,9 @@ ALLOWED = {
     "stack": FOUNDATION | {"processes", "services", "storage"},
     "dashboard": FOUNDATION | {"storage"},
     "commands": FOUNDATION
-    | {"brokers", "dashboard", "proof", "services", "simulator", "stack", "storage", "streaming"},
+    | COMPARISON
+    | {"brokers", "dashboard", "history", "proof", "services", "simulator", "stack", "storage"}
+    | {"streaming"},
     "client": FOUNDATION | {"storage"},
     "__main__": FOUNDATION | {"commands"},
     "__init__": set[str](),

@@ -19,13 +19,13 @@ from market_pipeline.orchestration.candles import (
     candles_15m,
     of_day,
 )
-from market_pipeline.orchestration.partitions import bounds
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 from market_pipeline.sessions import (
     EXCHANGE_TZ,
     Calendar,
     InstrumentClass,
     PeriodKind,
+    bounds,
     instrument_class,
     trading_date,
 )
@@ -138,7 +138,7 @@ def candles_are_complete(
             "missing, in a recorded gap": total["explained"],
             "outside the session": total["outside"],
             "in the auctions before and after it": total["auctions"],
-            **_worst(worst, ["name", *counts[:5]], by=list(counts[:3])),
+            **worst_rows(worst, ["name", *counts[:5]], by=list(counts[:3])),
         },
     )
 
@@ -172,7 +172,7 @@ def candles_agree_with_ticks(
             "day": str(day),
             "compared": int(found["compared"].sum()),
             "differing": int(found["differing"].sum()),
-            **_worst(worst, ["name", "differing", "first", "columns"], by=["differing"]),
+            **worst_rows(worst, ["name", "differing", "first", "columns"], by=["differing"]),
         },
     )
 
@@ -200,7 +200,7 @@ def volume_of_the_day_adds_up(
             "compared": known.height,
             "differing": differing.height,
             "not known": rows.height - known.height,
-            **_worst(by_size, columns, by=["size"]),
+            **worst_rows(by_size, columns, by=["size"]),
         },
     )
 
@@ -222,7 +222,7 @@ def anomalies_are_few(
         metadata={
             "day": str(day),
             "anomalies": int(rows["count"].sum()),
-            **_worst(rows, ["reason", "count"], by=["count"], label="reasons"),
+            **worst_rows(rows, ["reason", "count"], by=["count"], label="reasons"),
         },
     )
 
@@ -268,7 +268,7 @@ def _hours(calendar: Calendar, exchange: str, name: str, day: date) -> tuple[lis
     return expected.tolist(), possible.tolist(), list(chain.from_iterable(auctions))
 
 
-def _worst(
+def worst_rows(
     rows: pl.DataFrame, columns: list[str], by: list[str], label: str = "worst instruments"
 ) -> dict[str, dg.MetadataValue[Any]]:
     """Return a table of the rows with the most, the worst first; nothing where there is none."""

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from market_pipeline.orchestration.partitions import bounds, trading_days
+from market_pipeline.orchestration.partitions import trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketDatabase
 from market_pipeline.orchestration.ticks import tick_checks, ticks
-from market_pipeline.sessions import trading_date
+from market_pipeline.sessions import bounds, trading_date
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
 
@@ -137,7 +137,7 @@ def candles_sensor(
         return dg.SkipReason(f"nothing new since {seen['watermark']}")
     if seen and now < datetime.fromisoformat(seen["launched_at"]) + _LAUNCH_EVERY:
         return dg.SkipReason(f"looked at {seen['launched_at']}")
-    if _is_unfinished(context.instance, now - _GIVEN_UP_AFTER):
+    if is_unfinished(context.instance, candle_job.name, now - _GIVEN_UP_AFTER):
         return dg.SkipReason("the previous run has not finished")
     seen_until = datetime.fromisoformat(seen["watermark"]) if seen else watermark
     requests = [
@@ -156,9 +156,9 @@ def candles_sensor(
     )
 
 
-def _is_unfinished(instance: dg.DagsterInstance, since: datetime) -> bool:
-    """Tell whether a run lasts; one that seems to for long has lost its process."""
-    unfinished = dg.RunsFilter(job_name=candle_job.name, statuses=_UNFINISHED, created_after=since)
+def is_unfinished(instance: dg.DagsterInstance, job_name: str, since: datetime) -> bool:
+    """Tell whether a run of a job lasts; one that began earlier has lost its process."""
+    unfinished = dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED, created_after=since)
     return bool(instance.get_run_records(unfinished, limit=1))
 
 

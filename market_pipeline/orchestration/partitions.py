@@ -37,10 +37,4 @@ def trading_days_of(calendar: Calendar) -> dg.DailyPartitionsDefinition:
     )
 
 
-def bounds(day: date) -> tuple[datetime, datetime]:
-    """Return the first instant of a trading date and the first one after it."""
-    start = datetime.combine(day, time(0), EXCHANGE_TZ)
-    return start, start + timedelta(days=1)
-
-
 trading_days = trading_days_of(config.settings().calendar)

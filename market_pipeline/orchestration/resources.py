@@ -1,10 +1,14 @@
 """How Dagster's code reaches the market database and the broker; nothing is opened at load time."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from market_pipeline import brokers, config
 from market_pipeline.brokers.base import Broker
+from market_pipeline.brokers.limits import Priority
 from market_pipeline.storage import embedded
+from market_pipeline.storage.budgets import DatabaseBudgets
 from market_pipeline.storage.database import Database
 
 BATCH_TAGS = {"dagster/max_runtime": "900"}
@@ -33,13 +37,19 @@ class MarketDatabase(dg.ConfigurableResource):  # type: ignore[type-arg]
 class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The broker that the settings name, and the settings themselves."""
 
-    def open(self) -> Broker:
-        """Return the broker.
+    def open(
+        self,
+        store: Database | None = None,
+        priority: Priority = Priority.URGENT,
+        stop: Callable[[], bool] = bool,
+    ) -> Broker:
+        """Return the broker, whose requests count together with those of all who share a store.
 
         Raises:
             ConfigurationError: a setting that it needs is missing.
         """
-        return brokers.open_broker(self.settings)
+        budgets = DatabaseBudgets(store) if store else None
+        return brokers.open_broker(self.settings, budgets, priority, stop)
 
     @property
     def settings(self) -> config.Settings:

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from market_pipeline.errors import DatabaseError, MarketPipelineError, is_transient
-from market_pipeline.orchestration.partitions import TIMEZONE, bounds
+from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.orchestration.ticks import tick_checks, tick_stream
-from market_pipeline.sessions import trading_date
+from market_pipeline.sessions import bounds, trading_date
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database, run
 

@@ -159,6 +159,7 @@ class Replacement:
         run(connection, "lock_candles_shared")
         self._refuse_dropped_days(first_at)
         run(connection, "invalidate_rebuilt_candles")
+        run(connection, "forget_rebuilt_reconciliations")
         run(connection, "delete_vanished_candles")
         connection.commit()
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from market_pipeline.orchestration import candle_checks, candles
-from market_pipeline.orchestration.partitions import bounds
+from market_pipeline.sessions import bounds
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import candle_days

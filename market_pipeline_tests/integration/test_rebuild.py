@@ -261,3 +261,23 @@ def test_the_command_mends_ticks_and_candles(commanded: Line) -> None:
     assert "360 were stored, 360 are right; 360 were deleted, 360 were written." in output
     assert fetch(commanded.database, "SELECT max(high) FROM candles_1m") == [(106,)]
     assert fetch(commanded.database, "SELECT count(*) FROM candle_invalidations") == [(0,)]
+
+
+def test_days_that_change_are_to_be_compared_with_the_broker_again(line: Line) -> None:
+    fetch(
+        line.database,
+        "INSERT INTO instruments (exchange, segment, exchange_token, symbol, name, kind)"
+        " SELECT 'NSE', 'CM', n::text, 'S' || n, 'N', 'EQ' FROM generate_series(1, 9) AS n",
+    )
+    fetch(
+        line.database,
+        "INSERT INTO reconciliations (day, instrument_id, broker, verdict, compared, agreeing,"
+        " differing, missing, extra, not_compared)"
+        " SELECT day, 1, 'kite', 'agrees', 1, 1, 0, 0, 0, 0"
+        " FROM unnest('{2026-11-19, 2026-11-20}'::date[]) AS day",
+    )
+    receive(line)
+    store(line, doubling)
+    rebuilt(line)
+    left = fetch(line.database, "SELECT day::text FROM reconciliations")
+    assert left == [("2026-11-19",)]

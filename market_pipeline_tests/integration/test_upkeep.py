@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from market_pipeline.orchestration import instruments, ticks, upkeep
-from market_pipeline.orchestration.partitions import bounds
-from market_pipeline.sessions import trading_date
+from market_pipeline.sessions import bounds, trading_date
 from market_pipeline.storage import candles as candle_store
 from market_pipeline.storage import timescaledb
 from market_pipeline.storage.database import Database

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from market_pipeline.definitions import defs
-from market_pipeline.orchestration.partitions import bounds, days_off, trading_days_of
-from market_pipeline.sessions import AlwaysOpen, Calendar
+from market_pipeline.orchestration.partitions import days_off, trading_days_of
+from market_pipeline.sessions import AlwaysOpen, Calendar, bounds
 
 LINEAGE = {
     "instruments": set(),
@@ -16,6 +16,9 @@ LINEAGE = {
     "candles_5m": {"candles_1m"},
     "candles_15m": {"candles_5m"},
     "candles_1d": {"candles_1m"},
+    "broker_candles": {"instruments"},
+    "expiring_contracts": {"instruments"},
+    "reconciled_candles": {"candles_1m", "broker_candles"},
 }
 
 
@@ -43,17 +46,23 @@ def test_the_names_of_jobs_schedules_and_sensors_stay() -> None:
         "tick_stream",
         "tick_checks",
         "candles",
+        "daily_history",
+        "expiring_contracts_job",
+        "gap_repair",
         "partition_upkeep",
     }
     assert {each.name: each.cron_schedule for each in repository.schedule_defs} == {
         "sync_instruments": "30 8 * * *",
         "check_ticks": "*/10 * * * *",
         "partition_upkeep_schedule": "30 0 * * *",
+        "reconcile_candles": ["15 16 * * *", "30 0 * * *"],
+        "save_expiring_contracts": ["45 16 * * *", "0 1 * * *"],
     }
     assert {each.name for each in repository.sensor_defs} == {
         "missed_sync_sensor",
         "tick_stream_sensor",
         "candles_sensor",
+        "gap_sensor",
     }
 
 
@@ -80,6 +89,10 @@ def test_the_names_of_checks_stay() -> None:
         "candles_5m: aggregates_agree",
         "candles_15m: aggregates_agree",
         "candles_1d: aggregates_agree",
+        "broker_candles: all_were_fetched",
+        "expiring_contracts: expired_contracts_are_saved",
+        "reconciled_candles: candles_agree_with_broker",
+        "reconciled_candles: gaps_are_filled",
     }
 
 

@@ -2,7 +2,10 @@
 --
 -- They begin at the opening of each session of the instrument's exchange and every so many minutes after it, so the
 -- last of a session may be short, and what was printed before the opening is in a candle of its own. A day's
--- candle begins at midnight of Asia/Kolkata. has_gap tells that packets may have been missed in it.
+-- candle begins at midnight of Asia/Kolkata. On days of which there are no minutes they are the broker's of that length.
+--
+-- state is the least certain of the minutes': provisional, repaired, backfilled, final; see candle_minutes.sql. has_gap
+-- tells that packets may have been missed in it.
 CREATE OR REPLACE FUNCTION candles(
     wanted_instrument_id bigint, wanted_interval interval, from_time timestamptz, to_time timestamptz
 ) RETURNS TABLE (
@@ -18,12 +21,34 @@ BEGIN
         USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN QUERY
-    WITH minutes AS (
+    WITH whole_days AS MATERIALIZED (
+        -- Days whose stored candle is right as it is: the broker has not been asked, or agrees.
+        SELECT d.*, coalesce(r.verdict = 'agrees' AND r.unconfirmed = '{}', false) AS is_final
+        FROM candles_1d AS d
+        LEFT JOIN reconciliations AS r
+        ON r.instrument_id = d.instrument_id AND r.day = (d.time AT TIME ZONE 'Asia/Kolkata')::date
+        WHERE width = 86400 AND d.instrument_id = wanted_instrument_id AND d.time >= from_time AND d.time < to_time
+        AND (
+            r.verdict = 'agrees'
+            OR NOT EXISTS (
+                SELECT FROM broker_candles AS b
+                WHERE b.instrument_id = wanted_instrument_id AND b.minutes = 1
+                AND b.time >= d.time AND b.time < d.time + INTERVAL '1 day'
+            )
+        )
+    ),
+    minutes AS (
         SELECT
             m.*,
-            coalesce(s.opens_at, date_trunc('day', m.time, 'Asia/Kolkata') + coalesce(usual.opens_after, '0')) AS opens_at
-        FROM candles_1m AS m
-        JOIN instruments AS i ON i.instrument_id = m.instrument_id
+            CASE
+                WHEN width = 86400 THEN date_trunc('day', m.time, 'Asia/Kolkata')
+                ELSE coalesce(
+                    s.opens_at, date_trunc('day', m.time, 'Asia/Kolkata') + coalesce(usual.opens_after, '0')
+                )
+            END AS opens_at
+        -- A candle that begins at to_time or later, or before from_time, is cut off below.
+        FROM candle_minutes(wanted_instrument_id, from_time - wanted_interval, to_time + wanted_interval) AS m
+        JOIN instruments AS i ON i.instrument_id = wanted_instrument_id
         -- On days before those that are known; midnight for an exchange that never closes.
         LEFT JOIN LATERAL (
             SELECT opens_at - date_trunc('day', opens_at, 'Asia/Kolkata') AS opens_after
@@ -31,10 +56,9 @@ BEGIN
         ) AS usual ON true
         LEFT JOIN trading_sessions AS s
         ON s.exchange = i.exchange AND s.day = (m.time AT TIME ZONE 'Asia/Kolkata')::date
-        -- A candle that begins at to_time or later, or before from_time, is cut off below.
-        WHERE m.instrument_id = wanted_instrument_id
-        AND m.time >= from_time - wanted_interval AND m.time < to_time + wanted_interval
-        AND width < 86400
+        WHERE NOT EXISTS (
+            SELECT FROM whole_days AS w WHERE w.time = date_trunc('day', m.time, 'Asia/Kolkata')
+        )
     ),
     binned AS (
         SELECT
@@ -42,7 +66,7 @@ BEGIN
             opens_at + floor(extract(epoch FROM time - opens_at) / width) * width * interval '1 second' AS begins_at
         FROM minutes
     ),
-    made AS (
+    made AS MATERIALIZED (
         SELECT
             begins_at,
             (array_agg(open ORDER BY time))[1] AS open,
@@ -51,26 +75,48 @@ BEGIN
             (array_agg(close ORDER BY time DESC))[1] AS close,
             sum(volume)::bigint AS volume,
             (array_agg(open_interest ORDER BY time DESC) FILTER (WHERE open_interest IS NOT NULL))[1] AS open_interest,
-            sum(trades)::bigint AS trades
+            sum(trades)::bigint AS trades,
+            CASE
+                WHEN bool_or(state = 'provisional') THEN 'provisional'
+                WHEN bool_or(state = 'repaired') THEN 'repaired'
+                WHEN bool_or(state = 'backfilled') THEN 'backfilled'
+                ELSE 'final'
+            END AS state
         FROM binned
         WHERE begins_at >= from_time AND begins_at < to_time
         GROUP BY begins_at
         UNION ALL
-        SELECT d.time, d.open, d.high, d.low, d.close, d.volume, d.open_interest, d.trades
-        FROM candles_1d AS d
-        WHERE d.instrument_id = wanted_instrument_id AND d.time >= from_time AND d.time < to_time
-        AND width = 86400
+        SELECT
+            time, open, high, low, close, volume, open_interest, trades,
+            CASE WHEN is_final THEN 'final' ELSE 'provisional' END
+        FROM whole_days
+    ),
+    longer AS (
+        SELECT DISTINCT ON (b.time) b.*
+        FROM broker_candles AS b
+        WHERE width > 60 AND b.instrument_id = wanted_instrument_id AND b.minutes = width / 60
+        AND b.time >= from_time AND b.time < to_time
+        AND date_trunc('day', b.time, 'Asia/Kolkata') NOT IN (
+            SELECT date_trunc('day', begins_at, 'Asia/Kolkata') FROM made
+        )
+        ORDER BY b.time, b.fetched_at DESC
+    ),
+    every AS (
+        SELECT * FROM made
+        UNION ALL
+        SELECT time, open, high, low, close, volume, open_interest, NULL, 'backfilled' FROM longer
+        WHERE volume IS DISTINCT FROM 0
     )
     SELECT
-        made.begins_at, made.open, made.high, made.low, made.close, made.volume, made.open_interest, made.trades,
-        'provisional',  -- until the session has been reconciled with the broker's candles
+        every.begins_at, every.open, every.high, every.low, every.close, every.volume, every.open_interest,
+        every.trades, every.state,
         EXISTS (
             SELECT FROM gaps AS g
-            WHERE g.started_at < made.begins_at + wanted_interval
-            AND (g.ended_at IS NULL OR g.ended_at > made.begins_at)
+            WHERE g.started_at < every.begins_at + wanted_interval
+            AND (g.ended_at IS NULL OR g.ended_at > every.begins_at)
             AND (g.instruments = '{}' OR wanted_instrument_id = ANY (g.instruments))
         )
-    FROM made
-    ORDER BY made.begins_at;
+    FROM every
+    ORDER BY every.begins_at;
 END
 $$

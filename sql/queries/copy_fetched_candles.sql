@@ -1,0 +1,1 @@
+COPY fetched_candles FROM STDIN (FORMAT csv)

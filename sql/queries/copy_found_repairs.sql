@@ -1,0 +1,1 @@
+COPY found_repairs FROM STDIN (FORMAT csv)
