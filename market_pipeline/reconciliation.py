@@ -51,13 +51,13 @@ def verdicts(
     """Return a verdict on each minute of which either side has a candle, by instrument and time.
 
     `live`: instrument_id, time, FIELDS, trades and has_gap; a volume that is null is unknown.
-    `broker`: instrument_id, time, FIELDS and fetched_at; the volume of indices is null. No
+    `broker`: instrument_id, time, FIELDS, fetched_at and has_gap; the volume of indices is null. No
     instrument has a time twice on either side. `instruments`: instrument_id, name, segment,
     tick_size, lot_size, continuous, a list of minutes since 1970, and opening, the first of them;
     candles of instruments that are not there are left out.
 
     Returned are `verdict`, `fields` (those that differ beyond tolerance), `reason` (null where both
-    agree), has_gap and trades (null without a candle of ours), and of each field `ours_` and
+    agree), has_gap, trades (null without a candle of ours), and of each field `ours_` and
     `theirs_`.
 
     Minutes whose volumes agree one by one must agree in total too, by the tighter tolerance of the
@@ -99,11 +99,13 @@ def _pairs(live: pl.DataFrame, broker: pl.DataFrame) -> pl.DataFrame:
         *_KEY,
         *(pl.col(name).alias(f"theirs_{name}") for name in FIELDS),
         "fetched_at",
+        pl.col("has_gap").alias("theirs_has_gap"),
         (flat & (volume == 0).fill_null(False)).alias("is_untraded"),
         # The first candle of an index can be such a one unseen, as the one before is not here.
         (flat & (volume == 0).fill_null(unmoved)).alias("is_idle"),
     )
-    return ours.join(theirs, on=_KEY, how="full", coalesce=True)
+    pairs = ours.join(theirs, on=_KEY, how="full", coalesce=True)
+    return pairs.with_columns(pl.coalesce("has_gap", "theirs_has_gap").alias("has_gap"))
 
 
 def _placed(pairs: pl.DataFrame, instruments: pl.DataFrame, tolerances: Tolerances) -> pl.DataFrame:
@@ -143,7 +145,7 @@ def _reason() -> pl.Expr:
         .then(pl.lit("the broker shows no trade"))
         .otherwise(pl.lit("the broker has none"))
     )
-    is_found = verdict.is_in([Verdict.DIFFERS, Verdict.EXTRA]) & pl.col("has_gap")
+    is_found = verdict.is_in([Verdict.DIFFERS, Verdict.MISSING, Verdict.EXTRA]) & pl.col("has_gap")
     gap = pl.when(is_found).then(pl.lit("in a recorded gap"))
     return pl.concat_str(reason, gap, separator="; ", ignore_nulls=True)
 

@@ -36,8 +36,8 @@ def missing() -> pl.Expr:
 
 
 def number(value: pl.Expr) -> pl.Expr:
-    """Write a number as people do: 101 and 101.25, not 101.0."""
-    return value.cast(pl.String).str.strip_suffix(".0")
+    """Write a number as people do: 101 and 101.25, not 101.0 or 101.25000000000001."""
+    return value.cast(pl.Float64).round(4).cast(pl.String).str.strip_suffix(".0")
 
 
 def _price(name: str) -> pl.Expr:

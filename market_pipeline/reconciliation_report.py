@@ -30,7 +30,7 @@ def summaries(verdicts: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame
     """Return what each instrument's verdicts come to, the worst first.
 
     Counts: `compared` (agreeing, differing, missing and extra), these four, `kept` (those of the
-    extra that stay), `idle`, `not_compared` and `in_gap` (of those that differ or are extra).
+    extra that stay), `idle`, `not_compared` and `in_gap` (of those that do not agree).
     `{price}_ticks` is the largest difference, of indices in points, null without a pair.
     `day_volume` (null where a part is unknown), `broker_day_volume` and `volume_share`, by which
     ours is more, are of the minutes compared without the opening. `verdict` is an Outcome.
@@ -68,7 +68,10 @@ def report(
     if (summaries["verdict"] == Outcome.AGREES).all():
         return _clean(day, broker_name, summaries)
     lacking = _worst_first(summaries.filter(pl.col("verdict") != Outcome.AGREES))
-    candles = verdicts.filter(pl.col("verdict").is_in(_LACKING))
+    backfilled = summaries.filter(pl.col("verdict") == Outcome.BACKFILLED)
+    candles = verdicts.filter(pl.col("verdict").is_in(_LACKING)).join(
+        backfilled, on="instrument_id", how="anti"
+    )
     title = f"# Candles of {day} against those of {broker_name}"
     parts = [title, _totals(broker_name, summaries)]
     parts += [_headline("instruments", lacking.height), _instruments(lacking)]
@@ -106,7 +109,7 @@ def _totals(broker_name: str, summaries: pl.DataFrame) -> str:
     return (
         f"{_several(summaries)}: {found}. {_sum(summaries, 'compared')} candles were compared: "
         f"{counts}; {_sum(summaries, 'kept')} of the extra stay, since {broker_name} has none. "
-        f"{_sum(summaries, 'in_gap')} of those differing or extra are in a recorded gap. "
+        f"{_sum(summaries, 'in_gap')} of all that do not agree are in a recorded gap. "
         f"Besides, {_rest(summaries)}"
     )
 
@@ -125,12 +128,19 @@ def _sum(summaries: pl.DataFrame, name: str) -> str:
 
 
 def _instruments(lacking: pl.DataFrame) -> str:
-    ticks = [f"{name}_ticks" for name in PRICES]
-    columns = ["name", "verdict", "compared", *_COUNTS, "kept", "not_compared", "in_gap", *ticks]
-    volumes = ["day_volume", "broker_day_volume"]
+    ticks = [pl.col(f"{name}_ticks") for name in PRICES]
+    worst = pl.max_horizontal(ticks)
+    which = pl.coalesce(
+        pl.when(each == worst).then(pl.lit(name)) for name, each in zip(PRICES, ticks, strict=True)
+    )
+    price = pl.when(worst > 0).then(pl.format("{} {}", which, reasons.number(worst)))
     share = (pl.col("volume_share") * 100).round(3).alias("volume %")
-    heads = [name.replace("_", " ") for name in (*columns, *volumes, "volume_%")]
-    return _table(heads, lacking.head(_WORST).select(*columns, *volumes, share))
+    columns = ["name", "verdict", "compared", *_COUNTS, "in_gap"]
+    rows = lacking.head(_WORST).select(
+        *columns, price.alias("price"), "day_volume", "broker_day_volume", share
+    )
+    heads = ["name", "verdict", "compared", *_COUNTS, "in gap", "price off by, in ticks"]
+    return _table([*heads, "volume", "broker's", "%"], rows)
 
 
 def _candles(candles: pl.DataFrame, summaries: pl.DataFrame) -> str:
@@ -176,7 +186,7 @@ def _counts() -> list[pl.Expr]:
         "kept": (verdict == Verdict.EXTRA) & _OURS & pl.col("theirs_close").is_null(),
         "idle": verdict == Verdict.IDLE,
         "not_compared": verdict == Verdict.NOT_COMPARED,
-        "in_gap": verdict.is_in([Verdict.DIFFERS, Verdict.EXTRA]) & pl.col("has_gap"),
+        "in_gap": verdict.is_in(_LACKING) & pl.col("has_gap"),
         "ours": _OURS,
     }
     return [found.sum().cast(pl.Int64).alias(name) for name, found in counts.items()]

@@ -23,7 +23,7 @@ _CANDLE: dict[str, Any] = {
     **dict.fromkeys(FIELDS[4:], pl.Int64),
 }
 _LIVE = {**_CANDLE, "trades": pl.Int64, "has_gap": pl.Boolean}
-_BROKER = {**_CANDLE, "fetched_at": _TIME}
+_BROKER = {**_CANDLE, "fetched_at": _TIME, "has_gap": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def broker(*candles: Candle) -> pl.DataFrame:
     for each in candles:
         row = each.row
         fetched = row["time"] + timedelta(seconds=60 + each.fetched_after)
-        rows.append(row | {"fetched_at": fetched})
+        rows.append(row | {"fetched_at": fetched, "has_gap": each.has_gap})
     return pl.DataFrame(rows, schema=_BROKER)
 
 

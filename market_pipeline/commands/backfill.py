@@ -106,7 +106,8 @@ def backfill(  # noqa: PLR0913 - each is an option of the command line
         else:
             console = Console()
             _show_plan(console, plan, rate)
-            totals = None if dry_run else fetch_with_progress(console, work, plan, "backfill")
+            is_idle = dry_run or not plan.requests
+            totals = None if is_idle else fetch_with_progress(console, work, plan, "backfill")
     if totals is not None and totals.failed:
         raise typer.Exit(1)
 

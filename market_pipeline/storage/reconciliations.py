@@ -37,7 +37,7 @@ def live(database: Database, instrument_ids: Sequence[int], span: Span) -> pl.Da
 def theirs(
     database: Database, broker: str, instrument_ids: Sequence[int], span: Span
 ) -> pl.DataFrame:
-    """Return the broker's one-minute candles, with column fetched_at."""
+    """Return the broker's one-minute candles, with columns fetched_at and has_gap."""
     return database.query(
         "broker_minutes", broker=broker, instrument_ids=list(instrument_ids), **span._asdict()
     )

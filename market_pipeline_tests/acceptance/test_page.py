@@ -14,7 +14,10 @@ from market_pipeline_tests.acceptance.demo import Demo
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
 
-ASSETS = {"instruments", "ticks", "candles_1m", "candles_5m", "candles_15m", "candles_1d"}
+ASSETS = {
+    *("instruments", "ticks", "candles_1m", "candles_5m", "candles_15m", "candles_1d"),
+    *("broker_candles", "expiring_contracts", "reconciled_candles"),
+}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -40,5 +43,5 @@ def test_the_graph_shows_every_asset(start: Callable[[], Demo], tmp_path: Path) 
     page = browse(chromium, tmp_path / "profile", address, "--dump-dom").decode()
     browse(chromium, tmp_path / "profile", address, f"--screenshot={picture}")
 
-    assert set(re.findall(r">(instruments|ticks|candles_\d+[md])<", page)) == ASSETS
+    assert set(re.findall(rf">({'|'.join(ASSETS)})<", page)) == ASSETS
     assert picture.read_bytes().startswith(PNG)

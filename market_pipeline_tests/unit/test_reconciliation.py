@@ -95,6 +95,11 @@ def test_a_field_differs_beyond_what_is_tolerated_in_its_segment_and_minute(
             "close 101, broker's 100: 20 ticks, 2 are tolerated; in a recorded gap",
         ),
         (None, A, "none of ours, broker's has a volume of 1000"),
+        (
+            None,
+            A.but(has_gap=True),
+            "none of ours, broker's has a volume of 1000; in a recorded gap",
+        ),
         (None, OF_INDEX, "none of ours"),
         (None, A.but(volume=0), "no trade"),
         (A, A.but(volume=0), "the broker shows no trade"),
@@ -267,7 +272,8 @@ def test_real_candles_agree_with_themselves_and_need_none_of_idle_minutes(symbol
             pl.lit(minutes.to_list(), pl.List(pl.Int64)).alias("continuous"),
             pl.lit(minutes[0]).alias("opening"),
         )
-        fetched = theirs.with_columns(fetched_at=pl.col("time").max().dt.offset_by("1h"))
+        fetched_at = pl.col("time").max().dt.offset_by("1h")
+        fetched = theirs.with_columns(fetched_at=fetched_at, has_gap=False)
         ours = theirs.filter(pl.col("volume") > 0).with_columns(trades=1, has_gap=False)
         found.append(reconciliation.verdicts(ours, fetched, wanted, PACKAGED))
     counts = dict(pl.concat(found).group_by("verdict").len().iter_rows())

@@ -133,7 +133,7 @@ def test_a_report_begins_with_the_totals() -> None:
     assert told.split("\n\n")[:2] == [
         "# Candles of 2026-11-20 against those of kite",
         "2 instruments: 2 unsettled. 4 candles were compared: 1 agreeing, 1 differing, 1 missing, "
-        "1 extra; 1 of the extra stay, since kite has none. 1 of those differing or extra are in a "
+        "1 extra; 1 of the extra stay, since kite has none. 1 of all that do not agree are in a "
         "recorded gap. Besides, 0 minutes were without a trade and 0 not compared.",
     ]
 
