@@ -23,7 +23,9 @@ BEGIN
     RETURN QUERY
     WITH whole_days AS MATERIALIZED (
         -- Days whose stored candle is right as it is: the broker has not been asked, or agrees.
-        SELECT d.*, coalesce(r.verdict = 'agrees' AND r.unconfirmed = '{}', false) AS is_final
+        SELECT
+            d.*, (d.time AT TIME ZONE 'Asia/Kolkata')::date AS day,
+            coalesce(r.verdict = 'agrees' AND r.unconfirmed = '{}', false) AS is_final
         FROM candles_1d AS d
         LEFT JOIN reconciliations AS r
         ON r.instrument_id = d.instrument_id AND r.day = (d.time AT TIME ZONE 'Asia/Kolkata')::date
@@ -37,38 +39,38 @@ BEGIN
             )
         )
     ),
-    minutes AS (
+    minutes AS MATERIALIZED (
+        SELECT * FROM (
+            SELECT m.*, (m.time AT TIME ZONE 'Asia/Kolkata')::date AS day
+            -- A candle that begins at to_time or later, or before from_time, is cut off below.
+            FROM candle_minutes(wanted_instrument_id, from_time - wanted_interval, to_time + wanted_interval) AS m
+        ) AS of_days
+        WHERE day NOT IN (SELECT day FROM whole_days)
+    ),
+    openings AS (
         SELECT
-            m.*,
+            days.day,
             CASE
-                WHEN width = 86400 THEN date_trunc('day', m.time, 'Asia/Kolkata')
-                ELSE coalesce(
-                    s.opens_at, date_trunc('day', m.time, 'Asia/Kolkata') + coalesce(usual.opens_after, '0')
-                )
+                WHEN width = 86400 THEN midnight
+                -- On days before those that are known as on the first; midnight for an exchange that never closes.
+                ELSE coalesce(s.opens_at, midnight + usual.opens_after, midnight)
             END AS opens_at
-        -- A candle that begins at to_time or later, or before from_time, is cut off below.
-        FROM candle_minutes(wanted_instrument_id, from_time - wanted_interval, to_time + wanted_interval) AS m
+        FROM (SELECT DISTINCT day, day::timestamp AT TIME ZONE 'Asia/Kolkata' AS midnight FROM minutes) AS days
         JOIN instruments AS i ON i.instrument_id = wanted_instrument_id
-        -- On days before those that are known; midnight for an exchange that never closes.
+        LEFT JOIN trading_sessions AS s ON s.exchange = i.exchange AND s.day = days.day
         LEFT JOIN LATERAL (
             SELECT opens_at - date_trunc('day', opens_at, 'Asia/Kolkata') AS opens_after
             FROM trading_sessions WHERE exchange = i.exchange ORDER BY day LIMIT 1
         ) AS usual ON true
-        LEFT JOIN trading_sessions AS s
-        ON s.exchange = i.exchange AND s.day = (m.time AT TIME ZONE 'Asia/Kolkata')::date
-        WHERE NOT EXISTS (
-            SELECT FROM whole_days AS w WHERE w.time = date_trunc('day', m.time, 'Asia/Kolkata')
-        )
     ),
     binned AS (
-        SELECT
-            *,
-            opens_at + floor(extract(epoch FROM time - opens_at) / width) * width * interval '1 second' AS begins_at
-        FROM minutes
+        SELECT m.*, opens_at, floor(extract(epoch FROM m.time - opens_at) / width) AS bin
+        FROM minutes AS m
+        JOIN openings USING (day)
     ),
     made AS MATERIALIZED (
         SELECT
-            begins_at,
+            opens_at + bin * width * interval '1 second' AS begins_at,
             (array_agg(open ORDER BY time))[1] AS open,
             max(high) AS high,
             min(low) AS low,
@@ -83,8 +85,9 @@ BEGIN
                 ELSE 'final'
             END AS state
         FROM binned
-        WHERE begins_at >= from_time AND begins_at < to_time
-        GROUP BY begins_at
+        GROUP BY opens_at, bin
+        HAVING opens_at + bin * width * interval '1 second' >= from_time
+        AND opens_at + bin * width * interval '1 second' < to_time
         UNION ALL
         SELECT
             time, open, high, low, close, volume, open_interest, trades,
