@@ -25,6 +25,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[
         instruments.instrument_checks,
+        instruments.brokers_agree_on_instruments,
         ticks.ticks_are_fresh,
         ticks.no_instrument_is_silent,
         ticks.tick_retention,

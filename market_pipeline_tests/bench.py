@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from market_pipeline.brokers import kite_wire
+from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import TICK_COLUMNS, Columns
 from market_pipeline.storage import embedded, embedded_binaries, schema
 from market_pipeline.storage.ticks import TickStore, tick_encoder
@@ -151,7 +152,7 @@ def _journal_to_committed(url: str, made: list[tuple[int, bytes]], batch: int, f
         writer = Writer(
             store,
             journal.folder,
-            kite_wire.decode,
+            Stateless(kite_wire.decode),
             BenchTokens(),
             batch_bytes=max(batch // PACKETS_PER_FRAME, 1) * record,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from market_pipeline.brokers import kite_wire
+from market_pipeline.brokers.decoding import Decoder, Stateless
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
@@ -73,9 +74,15 @@ class Line:
     def say(self, kind: RecordKind, payload: bytes = b"", at: int = 0) -> None:
         self.journal.append(kind, payload, (OPEN + at) * 10**9)
 
-    def writer(self, run_id: str = "run", batch_bytes: int = writer.BATCH_BYTES) -> Writer:
+    def writer(
+        self,
+        run_id: str = "run",
+        batch_bytes: int = writer.BATCH_BYTES,
+        decoder: Decoder | None = None,
+    ) -> Writer:
         store = TickStore(self.database.url, "test-0", run_id)
-        opened = Writer(store, self.folder, kite_wire.decode, Known(), batch_bytes)
+        decoder = decoder or Stateless(kite_wire.decode)
+        opened = Writer(store, self.folder, decoder, Known(), batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened

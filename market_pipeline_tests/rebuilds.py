@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from market_pipeline.brokers import kite_wire
+from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import Decoded, Fault
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
@@ -83,7 +84,7 @@ def store(
 ) -> None:
     """Store what the journal holds, with a decoder."""
     ticks = TickStore(line.database.url, stream, "run")
-    writer = Writer(ticks, line.folder, decode, Known(), batch_bytes)
+    writer = Writer(ticks, line.folder, Stateless(decode), Known(), batch_bytes)
     with closing(ticks), closing(writer):
         writer.open()
         drain(writer)
@@ -99,7 +100,7 @@ def at(second: float) -> datetime:
 
 
 def rebuilt(line: Line, order: Order | None = None, decode: Decode = kite_wire.decode) -> Outcome:
-    return rebuild(line.database.url, order or ordered(line), decode, Known())
+    return rebuild(line.database.url, order or ordered(line), Stateless(decode), Known())
 
 
 def stored_rightly(line: Line, database: Database, folder: Path) -> Database:

@@ -1,7 +1,7 @@
 """A whole stream with its threads, and a broker that does what it is told."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ import pytest
 
 from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
+from market_pipeline.brokers.decoding import Decoder, Stateless
 from market_pipeline.config import Settings
-from market_pipeline.market import INSTRUMENT_SCHEMA, Decoded, Interval, Mode
+from market_pipeline.market import INSTRUMENT_SCHEMA, Interval, Mode
 from market_pipeline.storage import instruments
 from market_pipeline.storage.database import Database
 from market_pipeline.streaming import listener, supervisor
@@ -81,8 +82,8 @@ class Obedient(Broker):
     def token_fingerprint(self) -> str:
         return self.fingerprint
 
-    def decode(self, frames: Sequence[bytes]) -> Decoded:
-        return kite_wire.decode(frames)
+    def decoder(self) -> Decoder:
+        return Stateless(kite_wire.decode)
 
 
 class Stream:

@@ -1,15 +1,16 @@
 """What every broker must be able to do. A new broker is one class and one line in `BROKERS`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import Event
 from typing import Protocol
 
 import polars as pl
 
+from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.brokers.limits import Budget, RequestKind
-from market_pipeline.market import Decoded, Interval, Mode
+from market_pipeline.market import Interval, Mode
 
 FRAME_SECONDS = 10.0
 """How long a connection may be silent during a session; brokers send heartbeats every second."""
@@ -91,5 +92,5 @@ class Broker(ABC):
         """Return something that changes when the access token in use does, and reveals nothing."""
 
     @abstractmethod
-    def decode(self, frames: Sequence[bytes]) -> Decoded:
-        """Read the packets of frames. Pure: it never raises and takes no time but the CPU's."""
+    def decoder(self) -> Decoder:
+        """Return what reads the packets of a stream's frames, from its first connection on."""

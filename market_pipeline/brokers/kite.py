@@ -7,7 +7,7 @@ extra, and importing it chooses Twisted's reactor for the whole process.
 import contextlib
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import ModuleType
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from market_pipeline.brokers import kite_rest, kite_wire
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
+from market_pipeline.brokers.decoding import Decoder, Stateless
 from market_pipeline.brokers.limits import (
     Budget,
     Limiter,
@@ -28,7 +29,7 @@ from market_pipeline.brokers.limits import (
     fingerprint,
 )
 from market_pipeline.errors import ConfigurationError, RequestRefused, TokenExpired, UnexpectedReply
-from market_pipeline.market import Decoded, Interval, Mode
+from market_pipeline.market import Interval, Mode
 from market_pipeline.sessions import to_ist
 
 _LOGIN_ROOT = "https://kite.zerodha.com"
@@ -153,8 +154,8 @@ class Kite(Broker):
         login = f"{token.get_secret_value()} {self._logins()}"
         return hashlib.sha256(login.encode()).hexdigest()[:12]
 
-    def decode(self, frames: Sequence[bytes]) -> Decoded:
-        return kite_wire.decode(frames)
+    def decoder(self) -> Decoder:
+        return Stateless(kite_wire.decode)
 
     def profile(self) -> str:
         """Return the id of the account. The cheapest request that checks the access token.

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime
+from itertools import combinations
 from typing import Annotated, Any
 
 import polars as pl
@@ -14,7 +15,12 @@ from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.errors import UnknownInstrument
 from market_pipeline.market import Exchange, Kind
 from market_pipeline.sessions import trading_date
-from market_pipeline.storage import instrument_history, instrument_search, instruments
+from market_pipeline.storage import (
+    instrument_history,
+    instrument_search,
+    instruments,
+    joined_masters,
+)
 from market_pipeline.storage.budgets import DatabaseBudgets
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.instrument_search import Filters
@@ -128,6 +134,29 @@ def changes(
         typer.echo("Nothing has changed.")
     else:
         _print_changes(found)
+
+
+@instruments_app.command("compare")
+def compare(as_json: AsJson = False) -> None:
+    """Tell how the instruments of two brokers go together, and of which they say otherwise.
+
+    Exit code 1 when they disagree about a lot, a tick or an expiry.
+    """
+    settings = configured()
+    with market_database(settings) as database:
+        pairs = combinations(joined_masters.brokers(database), 2)
+        found = [joined_masters.joined(database, *pair) for pair in pairs]
+    if as_json:
+        content = {f"{each.first},{each.second}": each.counts.to_dicts() for each in found}
+        typer.echo(_json(content))
+    elif not found:
+        typer.echo("The instruments of one broker at most are known: sync with another BROKER.")
+    for each in found if not as_json else []:
+        _print(each.counts, f"first: {each.first}, second: {each.second}")
+        if not each.conflicts.is_empty():
+            _print(each.conflicts, "some of the conflicts")
+    if any(each.conflict_count for each in found):
+        raise typer.Exit(1)
 
 
 def _print_changes(found: pl.DataFrame) -> None:

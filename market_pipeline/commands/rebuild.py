@@ -73,7 +73,7 @@ def _rebuilt(settings: Settings, database: Database, order: Order, console: Cons
         return rebuild(
             database.url,
             order,
-            broker.decode,
+            broker.decoder(),
             catalogue,
             lambda done, total: progress.update(task, completed=done, total=total),
         )

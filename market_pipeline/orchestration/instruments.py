@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import combinations
+from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.sessions import EXCHANGE_TZ, trading_date
-from market_pipeline.storage import instrument_history
+from market_pipeline.storage import instrument_history, joined_masters
 from market_pipeline.storage import instruments as instrument_store
 from market_pipeline.storage.database import Database
 
@@ -55,9 +58,12 @@ def instruments(
 def _changes_of(store: Database, broker: str, today: date) -> dg.TableMetadataValue:
     """Return the new names and sizes of a day, those of the day's earlier syncs included."""
     found = instrument_history.changes(store, broker, today, today, ("renamed", "changed"))
-    rows = found.select("change", "name", "field", "before", "after").head(_MOST_ROWS)
+    return _table(found.select("change", "name", "field", "before", "after").head(_MOST_ROWS))
+
+
+def _table(rows: pl.DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(
-        records=[dg.TableRecord(row) for row in rows.fill_null("").to_dicts()],
+        records=[dg.TableRecord(row) for row in rows.cast(pl.String).fill_null("").to_dicts()],
         schema=dg.TableSchema([dg.TableColumn(name) for name in rows.columns]),
     )
 
@@ -94,6 +100,29 @@ def instrument_checks(
         severity=dg.AssetCheckSeverity.WARN,
         description="They receive no ticks: unsubscribe them, or correct their names.",
         metadata={"count": unlisted.height, "symbols": unlisted["symbol"].head(50).to_list()},
+    )
+
+
+@dg.asset_check(asset=instruments)
+def brokers_agree_on_instruments(database: MarketDatabase) -> dg.AssetCheckResult:
+    """Brokers whose masters are in force say the same lot, tick and expiry of each contract.
+
+    Contracts that one of them alone offers are counted; they are no fault.
+    """
+    store = database.open()
+    found = [
+        joined_masters.joined(store, *pair)
+        for pair in combinations(joined_masters.brokers(store), 2)
+    ]
+    conflicts = sum(each.conflict_count for each in found)
+    metadata: dict[str, Any] = {"conflicts": conflicts}
+    for each in found:
+        pair = f"{each.first} and {each.second}"
+        metadata[pair] = _table(each.counts)
+        if not each.conflicts.is_empty():
+            metadata[f"{pair}: some conflicts"] = _table(each.conflicts)
+    return dg.AssetCheckResult(
+        passed=not conflicts, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
     )
 
 

@@ -35,12 +35,19 @@ class SyncCounts(NamedTuple):
     tokens_reused: int  # mean a contract now that they did not mean before, and meant another
 
 
-def sync(database: Database, broker: str, master: pl.DataFrame, today: date) -> SyncCounts:
+def sync(
+    database: Database,
+    broker: str,
+    master: pl.DataFrame,
+    today: date,
+    yields_to: Sequence[str] = (),
+) -> SyncCounts:
     """Bring instruments and tokens in line with the broker's master of today, or change nothing.
 
     A contract keeps its instrument_id for ever; a token that now means another contract is closed
     for the old one and opened for the new one. What was superseded goes to instrument_history.
-    Of several syncs on one day the last decides what holds on it.
+    Of several syncs on one day the last decides what holds on it. A contract that one of the
+    brokers of `yields_to` offers as well keeps the name, lot and tick that it has there.
 
     Raises:
         UnexpectedReply: the master is empty, ambiguous or has lost 30 % of what it had, expired
@@ -53,9 +60,10 @@ def sync(database: Database, broker: str, master: pl.DataFrame, today: date) -> 
         _refuse_a_broken_master(connection, broker, today)
         added = _count(connection, "add_instruments", today=today)
         run(connection, "resolve_instrument_master")
-        run(connection, "keep_instrument_versions", today=today)
-        renamed = _count(connection, "rename_instruments")
-        changed = _count(connection, "change_instruments")
+        names = list(yields_to)
+        run(connection, "keep_instrument_versions", today=today, yields_to=names)
+        renamed = _count(connection, "rename_instruments", yields_to=names)
+        changed = _count(connection, "change_instruments", yields_to=names)
         run(connection, "forget_instrument_versions", today=today)
         tokens_reused = _move_tokens(connection, broker, today)
         relisted = _count(connection, "relist_instruments")
@@ -80,6 +88,7 @@ def _move_tokens(connection: Connection, broker: str, today: date) -> int:
     run(connection, "reopen_broker_instruments", broker=broker, today=today)
     opened = run(connection, "open_broker_instruments", broker=broker, today=today).fetchall()
     run(connection, "forget_broker_instruments", broker=broker, today=today)
+    run(connection, "resize_broker_instruments", broker=broker)
     return int(opened[0][0])
 
 

@@ -1,8 +1,10 @@
 """What a stretch of the journal means: ticks, gaps and what could not be understood. Pure."""
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from market_pipeline import sessions
-from market_pipeline.market import DAMAGED_JOURNAL, Decoded
+from market_pipeline.brokers.decoding import Decoder
+from market_pipeline.market import DAMAGED_JOURNAL, PACKET_COLUMNS, Decoded
 from market_pipeline.storage.ticks import Batch, GapEvent, Rejected
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import Damage, Record, RecordKind
@@ -20,6 +23,10 @@ NOT_WANTED = "not wanted"
 NOTHING_MISSED = {SESSION_CLOSED, NOT_WANTED}
 """The reasons of a STOPPED record after which there is nothing to be missed."""
 
+_WITH_DECODER = b"MPD1"
+"""Begins a state in which a decoder's stands before the observer's, which is Arrow."""
+
+_LENGTH = struct.Struct(">I")
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
@@ -32,6 +39,7 @@ class Tokens(Protocol):
 class Memory:
     """All that one record's meaning may depend on."""
 
+    decoder: Decoder
     observer: Observer
     connection: int = -1
     last_received_at: int | None = None
@@ -40,6 +48,7 @@ class Memory:
 
     def copy(self) -> "Memory":
         return Memory(
+            self.decoder.copy(),
             self.observer.copy(),
             self.connection,
             self.last_received_at,
@@ -47,17 +56,34 @@ class Memory:
             self.is_first_frame,
         )
 
+    def dump(self) -> bytes:
+        """Write down what is known of packets and instruments; see load."""
+        decoder, observer = self.decoder.state(), self.observer.dump()
+        if not decoder:
+            return observer
+        return _WITH_DECODER + _LENGTH.pack(len(decoder)) + decoder + observer
+
+    def load(self, state: bytes | None, arrivals: int) -> None:
+        """Read what dump has written; None forgets everything of the instruments."""
+        if state is not None and state.startswith(_WITH_DECODER):
+            begin = len(_WITH_DECODER) + _LENGTH.size
+            (length,) = _LENGTH.unpack_from(state, len(_WITH_DECODER))
+            self.decoder.load(state[begin : begin + length])
+            state = state[begin + length :]
+        self.observer.load(state, arrivals)
+
 
 class Interpreter:
-    """Works out what records mean, given how a broker's frames are decoded and its tokens named."""
+    """Works out what records mean, given how a broker's tokens are named."""
 
-    def __init__(self, decode: Callable[[Sequence[bytes]], Decoded], tokens: Tokens) -> None:
-        self._decode, self._tokens = decode, tokens
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
 
     def batch(self, start: int, items: Sequence[Record | Damage], memory: Memory) -> Batch:
         """Work out what these items mean, carrying `memory` along."""
         frames: list[Record] = []
         connections: list[int] = []
+        begins: list[int] = []  # the places among the frames at which connections begin
         gaps: list[tuple[GapEvent, int]] = []  # and the connection that it befell
         rejected: list[Rejected] = []
         for item in items:
@@ -71,11 +97,13 @@ class Interpreter:
             gaps += [(event, memory.connection) for event in _gap_events(item, memory)]
             if item.kind is RecordKind.CONNECTED:
                 memory.connection = item.position
+                begins.append(len(frames))
             elif item.kind is RecordKind.FRAME:
                 frames.append(item)
                 connections.append(memory.connection)
             memory.last_received_at = item.received_at
-        arrivals, faults = self._arrivals(frames, connections)
+        decoded = _decoded([frame.payload for frame in frames], begins, memory.decoder)
+        arrivals, faults = self._arrivals(decoded, frames, connections)
         ticks = memory.observer.observe(arrivals)
         return Batch(
             start=start,
@@ -92,9 +120,8 @@ class Interpreter:
         )
 
     def _arrivals(
-        self, frames: list[Record], connections: list[int]
+        self, decoded: Decoded, frames: list[Record], connections: list[int]
     ) -> tuple[Arrivals, list[Rejected]]:
-        decoded = self._decode([frame.payload for frame in frames])
         received_at = np.array([frame.received_at for frame in frames], np.int64) // 1000
         tokens = decoded.packets["token"]
         instrument_id = np.full(len(tokens), -1, np.int64)
@@ -122,6 +149,32 @@ class Interpreter:
             connection=np.array(connections, np.int64)[decoded.frame],
         )
         return (arrivals.taken(~unknown) if unknown.any() else arrivals), rejected
+
+
+def _decoded(frames: Sequence[bytes], begins: Sequence[int], decoder: Decoder) -> Decoded:
+    """Decode frames, among which new connections begin at some places."""
+    edges = [0, *begins, len(frames)]
+    parts: list[Decoded] = []
+    for number, (start, end) in enumerate(pairwise(edges)):
+        if number:
+            decoder.reset()
+        if end > start or not parts:
+            parts.append(_shifted(decoder.decode(frames[start:end]), start))
+    if len(parts) == 1:
+        return parts[0]
+    return Decoded(
+        {name: np.concatenate([part.packets[name] for part in parts]) for name in PACKET_COLUMNS},
+        np.concatenate([part.frame for part in parts]),
+        [fault for part in parts for fault in part.faults],
+    )
+
+
+def _shifted(part: Decoded, by: int) -> Decoded:
+    """Count the frames of a part from the first of all."""
+    if not by:
+        return part
+    faults = [fault._replace(frame=fault.frame + by) for fault in part.faults]
+    return Decoded(part.packets, part.frame + by, faults)
 
 
 def _match(

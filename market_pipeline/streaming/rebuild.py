@@ -6,7 +6,7 @@ therefore wider than what was asked for, by some ten minutes at most at either e
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from market_pipeline import sessions
+from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.errors import JournalError
-from market_pipeline.market import Decoded
 from market_pipeline.storage.rebuild import Difference, Replacement, replacing
 from market_pipeline.storage.ticks import Checkpoint, Position
 from market_pipeline.streaming import checkpoints, journal
@@ -64,7 +64,7 @@ class _Stretch(NamedTuple):
 def rebuild(
     url: str,
     order: Order,
-    decode: Callable[[Sequence[bytes]], Decoded],
+    decoder: Decoder,
     tokens: Tokens,
     advanced: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
@@ -81,7 +81,10 @@ def rebuild(
     with replacing(url, order.stream, f"rebuild-{uuid.uuid4().hex[:12]}") as replacement:
         stored = replacement.open()
         stretch = _stretch(order, stored)
-        made = _Pass(order, stretch, Interpreter(decode, tokens), replacement)
+        memory = Memory(decoder.copy(), Observer(), stretch.start.connection)
+        memory.load(stretch.state, stretch.start.arrivals)
+        memory.last_received_at = stretch.start.received_at or None
+        made = _Pass(order, stretch, Interpreter(tokens), replacement, memory)
         try:
             made.run(advanced)
             return _settle(order, stretch, stored, made, replacement)
@@ -93,13 +96,16 @@ class _Pass:
     """Interprets a stretch once, into a replacement."""
 
     def __init__(
-        self, order: Order, stretch: _Stretch, interpreter: Interpreter, replacement: Replacement
+        self,
+        order: Order,
+        stretch: _Stretch,
+        interpreter: Interpreter,
+        replacement: Replacement,
+        memory: Memory,
     ) -> None:
         self._order, self._stretch = order, stretch
         self._interpreter, self._replacement = interpreter, replacement
-        observer = Observer()
-        observer.load(stretch.state, stretch.start.arrivals)
-        self.memory = Memory(observer, stretch.start.connection, stretch.start.received_at or None)
+        self.memory = memory
         self.frames = 0
         self.staged: list[int] = []
 
@@ -145,8 +151,8 @@ class _Pass:
         self._replacement.add(batch, np.array(stamps, np.int64))
 
     def checkpoint(self, position: int) -> Checkpoint:
-        observer = self.memory.observer
-        return Checkpoint(position, observer.arrivals, self.memory.connection, observer.dump())
+        memory = self.memory
+        return Checkpoint(position, memory.observer.arrivals, memory.connection, memory.dump())
 
 
 def _settle(

@@ -77,7 +77,7 @@ def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs 
     try:
         with Journal(folder, int(settings.journal_max_gigabytes * 1e9)) as journal:
             catalogue = Catalogue(database, broker_name)
-            writer = Writer(store, folder, broker.decode, catalogue)
+            writer = Writer(store, folder, broker.decoder(), catalogue)
             with closing(writer):
                 live = _Stream(
                     stream, broker, database, settings, journal, writer, heartbeat, catalogue

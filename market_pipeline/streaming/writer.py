@@ -8,14 +8,14 @@ on when the process stopped, nor on how the journal was divided into batches.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.errors import PositionLost, RowsRefused
-from market_pipeline.market import Decoded
 from market_pipeline.storage.ticks import Batch, Checkpoint, Rejected, TickStore
 from market_pipeline.streaming import checkpoints, journal
 from market_pipeline.streaming.last_seen import LastSeen
@@ -60,14 +60,15 @@ class Writer:
         self,
         store: TickStore,
         folder: Path,
-        decode: Callable[[Sequence[bytes]], Decoded],
+        decoder: Decoder,
         tokens: Tokens,
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._store, self._folder = store, folder
-        self._interpreter = Interpreter(decode, tokens)
+        self._interpreter = Interpreter(tokens)
+        self._decoder = decoder
         self._batch_bytes = batch_bytes
-        self._memory = Memory(Observer())
+        self._memory = Memory(decoder.copy(), Observer())
         self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
         self._pending: _Prepared | None = None
         # While the database works on one batch of a backlog the next is prepared.
@@ -83,9 +84,9 @@ class Writer:
             DatabaseUnavailable: call again later.
         """
         found = self._store.open()
-        observer = Observer()
-        observer.load(found.checkpoint, found.checkpoint_arrivals)
-        self._memory = Memory(observer, found.checkpoint_connection)
+        memory = Memory(self._decoder.copy(), Observer(), found.checkpoint_connection)
+        memory.load(found.checkpoint, found.checkpoint_arrivals)
+        self._memory = memory
         position, is_whole = found.checkpoint_position, True
         while position < found.position:
             wanted = min(self._batch_bytes, found.position - position)
@@ -101,7 +102,7 @@ class Writer:
             position = items[-1].end
         if position < found.position or not is_whole:
             # Some of what is stored can no longer be read, and volumes would count it again.
-            observer.load(None, found.arrivals)
+            memory.load(None, found.arrivals)
             self._checkpoint_due = 0.0
         if found.last_received_at is not None:
             self._memory.last_received_at = int(found.last_received_at.timestamp() * 1e6) * 1000
@@ -230,7 +231,7 @@ class Writer:
 
 
 def _checkpoint(batch: Batch, memory: Memory) -> Checkpoint:
-    return Checkpoint(batch.end, batch.arrivals, memory.connection, memory.observer.dump())
+    return Checkpoint(batch.end, batch.arrivals, memory.connection, memory.dump())
 
 
 def _has_damage(items: Sequence[Record | Damage]) -> bool:

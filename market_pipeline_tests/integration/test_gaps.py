@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from market_pipeline.brokers import kite_wire
+from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
@@ -53,7 +54,7 @@ def receive(folder: Path, *events: Event) -> None:
 
 def store(database: Database, folder: Path) -> None:
     ticks = TickStore(database.url, "test-0", "run")
-    opened = Writer(ticks, folder, kite_wire.decode, Known())
+    opened = Writer(ticks, folder, Stateless(kite_wire.decode), Known())
     opened.open()
     drain(opened)
     opened.close()

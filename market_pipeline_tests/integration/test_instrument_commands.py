@@ -135,3 +135,19 @@ def test_many_changes_are_cut_short(known: Database) -> None:
     renamed = {**INFY, "symbol": "INFO", "broker_symbol": "INFO", "lot_size": 5}
     sync(known, renamed, SBIN, NEW, *OTHERS, *more, day=TODAY, broker="simulator")
     assert "see them all with --json" in command("changes").stdout
+
+
+def test_compare_needs_two_brokers(known: Database) -> None:
+    assert "one broker at most" in command("compare").stdout
+
+
+def test_compare_counts_by_segment_and_ends_with_code_one_where_brokers_disagree(
+    known: Database,
+) -> None:
+    sync(known, {**SBIN, "tick_size": 0.1}, *OTHERS, day=TODAY, broker="other")
+    result = command("compare")
+    assert result.exit_code == 1
+    assert "first: other, second: simulator" in result.stdout
+    assert "NSE:SBIN" in result.stdout
+    (rows,) = json.loads(command("compare", "--json").stdout).values()
+    assert {row["segment"]: row["matched"] for row in rows} == {"CM": 9, "FO": 0}

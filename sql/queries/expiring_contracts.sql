@@ -1,5 +1,6 @@
 -- Contracts of the underlyings of everything subscribed, by when they expire. token is NULL where the broker
 -- offers them no longer.
+WITH first AS MATERIALIZED (SELECT exchange, min(listed_on) AS listed_on FROM instruments GROUP BY exchange)
 SELECT
     i.instrument_id,
     i.exchange || ':' || i.symbol AS name,
@@ -12,7 +13,7 @@ SELECT
 FROM instruments AS i
 LEFT JOIN broker_instruments AS b
 ON b.broker = :broker AND b.instrument_id = i.instrument_id AND b.valid_to IS NULL
-CROSS JOIN LATERAL (SELECT min(o.listed_on) AS listed_on FROM instruments AS o WHERE o.exchange = i.exchange) AS first
+JOIN first ON first.exchange = i.exchange
 WHERE i.expiry >= :first_expiry AND i.expiry <= :last_expiry
 AND i.underlying IN (
     SELECT coalesce(s.underlying, names.underlying, s.symbol)

@@ -1,6 +1,7 @@
 -- The instruments whose history is wanted: those named, and those of the underlyings and segments; with none of these,
 -- those subscribed. token is NULL where the broker offers it no longer; listed_on is known only of what was not in the
 -- first master already.
+WITH first AS MATERIALIZED (SELECT exchange, min(listed_on) AS listed_on FROM instruments GROUP BY exchange)
 SELECT
     i.instrument_id,
     i.exchange || ':' || i.symbol AS name,
@@ -14,7 +15,7 @@ FROM instruments AS i
 LEFT JOIN broker_instruments AS b
 ON b.broker = :broker AND b.instrument_id = i.instrument_id AND b.valid_to IS NULL
 LEFT JOIN subscriptions AS s ON s.instrument_id = i.instrument_id AND s.is_active
-CROSS JOIN LATERAL (SELECT min(o.listed_on) AS listed_on FROM instruments AS o WHERE o.exchange = i.exchange) AS first
+JOIN first ON first.exchange = i.exchange
 WHERE i.instrument_id = ANY (:instrument_ids::bigint[])
 OR (
     (:underlyings::text[] <> '{}' OR :segments::text[] <> '{}')

@@ -13,3 +13,7 @@ CROSS JOIN LATERAL (
 WHERE (i.symbol, i.name, i.underlying, i.lot_size, i.tick_size)
 IS DISTINCT FROM (r.symbol, r.name, r.underlying, r.lot_size, r.tick_size)
 AND since.valid_from < :today
+AND NOT EXISTS (
+    SELECT FROM broker_instruments AS b
+    WHERE b.instrument_id = i.instrument_id AND b.valid_to IS NULL AND b.broker = ANY (:yields_to::text[])
+)

@@ -1,7 +1,9 @@
 -- Returns how many of the tokens that are new here have meant another contract before.
 WITH opened AS (
-    INSERT INTO broker_instruments (broker, token, broker_symbol, instrument_id, valid_from)
-    SELECT :broker, r.token, r.broker_symbol, r.instrument_id, :today
+    INSERT INTO broker_instruments (
+        broker, token, broker_symbol, instrument_id, valid_from, lot_size, tick_size
+    )
+    SELECT :broker, r.token, r.broker_symbol, r.instrument_id, :today, r.lot_size, r.tick_size
     FROM resolved_instruments AS r
     WHERE NOT EXISTS (
         SELECT FROM broker_instruments AS b
