@@ -18,6 +18,9 @@ OUTSIDE = (
 )
 """Why minutes such as those of a closing auction are not compared, not even jointly."""
 
+IN_GAP = "in a recorded gap: no difference of price or volume, since packets are missing there"
+"""What is tolerated where the ledger of gaps tells that something was missed."""
+
 NO_CANDLES = "the broker has no candle of this instrument"
 
 _KEY = ["instrument_id", "time"]
@@ -60,6 +63,7 @@ def verdicts(
     agree), has_gap, trades (null without a candle of ours), and of each field `ours_` and
     `theirs_`.
 
+    In a recorded gap no difference of price or volume is tolerated: packets are missing there.
     Minutes whose volumes agree one by one must agree in total too, by the tighter tolerance of the
     day. Where they do not, each minute of the instrument is held to that one.
     """
@@ -151,11 +155,18 @@ def _reason() -> pl.Expr:
 
 
 def _allowed(name: str) -> pl.Expr:
-    """Return by how much a field may differ; null where it is not compared."""
+    """Return by how much a field may differ; null where it is not compared.
+
+    In a recorded gap packets are known to be missing, so there is nothing to be tolerant of.
+    """
     unit = reasons.tick() if name in PRICES else pl.col("lot_size")
     absolute = pl.col(f"{name}_amount") * unit
     share = pl.col(f"{name}_share") * pl.col(f"theirs_{name}").abs()
-    return pl.max_horizontal(absolute, share).alias(f"allowed_{name}")
+    allowed = pl.max_horizontal(absolute, share)
+    if name != "open_interest":  # which is not made of what was missed
+        is_known = allowed.is_not_null() & pl.col("has_gap").fill_null(False)
+        allowed = pl.when(is_known).then(0.0).otherwise(allowed)
+    return allowed.alias(f"allowed_{name}")
 
 
 def _not_compared(tolerances: Tolerances) -> pl.Expr:

@@ -7,7 +7,7 @@ from enum import StrEnum
 import polars as pl
 
 from market_pipeline import reconciliation_reasons as reasons
-from market_pipeline.reconciliation import OUTSIDE, Verdict
+from market_pipeline.reconciliation import IN_GAP, OUTSIDE, Verdict
 from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.tolerances import FIELDS, PRICES, Tolerances
 
@@ -78,7 +78,7 @@ def report(
     parts += ["Volumes are of the minutes that were compared, without the opening."]
     if not candles.is_empty():
         parts += [_headline("candles", candles.height), _candles(candles, summaries)]
-    lines = [f"not compared, {OUTSIDE}", *tolerances.lines(summaries["segment"].to_list())]
+    lines = [f"not compared, {OUTSIDE}", IN_GAP, *tolerances.lines(summaries["segment"].to_list())]
     parts += ["## What is tolerated, and why", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(parts) + "\n"
 

@@ -92,7 +92,7 @@ def test_a_field_differs_beyond_what_is_tolerated_in_its_segment_and_minute(
         (
             A.but(close=101.0, has_gap=True),
             A,
-            "close 101, broker's 100: 20 ticks, 2 are tolerated; in a recorded gap",
+            "close 101, broker's 100: 20 ticks, 0 are tolerated; in a recorded gap",
         ),
         (None, A, "none of ours, broker's has a volume of 1000"),
         (
@@ -280,3 +280,10 @@ def test_real_candles_agree_with_themselves_and_need_none_of_idle_minutes(symbol
     idle = rows.filter(pl.col("volume") == 0).height
     expected = {Verdict.AGREES: rows.height - idle, Verdict.IDLE: idle}
     assert counts == {verdict: count for verdict, count in expected.items() if count}
+
+
+@pytest.mark.parametrize("ours", [A.but(close=100.05, high=100.05), A.but(volume=999)])
+def test_nothing_is_tolerated_where_packets_are_known_to_be_missing(ours: Candle) -> None:
+    assert verdict(ours, A)["verdict"] == Verdict.AGREES
+    assert verdict(ours.but(has_gap=True), A)["verdict"] == Verdict.DIFFERS
+    assert verdict(A.but(has_gap=True), A)["verdict"] == Verdict.AGREES

@@ -72,6 +72,8 @@ def test_the_brokers_own_candles_never_differ_from_themselves(day: list[Candle])
 
 def is_tolerated(candle: Candle, field: str, ticks: int) -> bool:
     """Say by whole numbers whether so many ticks are tolerated of a price: see tolerances.yaml."""
+    if candle.has_gap:
+        return False
     value = round(getattr(candle, field) / TICKS[candle.instrument])
     if candle.instrument == INDEX:
         return ticks <= 10 or 10_000 * ticks <= value
