@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from market_pipeline.brokers.fyers_master import parse_master
 from market_pipeline.brokers.kite_rest import parse_instruments
 from market_pipeline.market import INSTRUMENT_SCHEMA
 from market_pipeline.storage import instruments
@@ -91,3 +92,12 @@ def real_master() -> pl.DataFrame:
         pytest.skip(f"no instrument dumps at {_DUMPS}: {', '.join(missing)}")
     files = [gzip.decompress((_DUMPS / name).read_bytes()) for name in _FILES]
     return pl.concat(map(parse_instruments, files))
+
+
+def real_fyers_master() -> pl.DataFrame:
+    """Read Fyers' cash market and currencies of a day; skip where the files are absent."""
+    files = [_DUMPS / f"fyers_2025-11-10_{segment}.csv.gz" for segment in ("NSE_CM", "NSE_CD")]
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        pytest.skip(f"no instrument masters at {_DUMPS}: {', '.join(missing)}")
+    return pl.concat([parse_master(gzip.decompress(file.read_bytes())) for file in files])

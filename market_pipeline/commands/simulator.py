@@ -1,19 +1,28 @@
 """The command that runs the simulated exchange by itself."""
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from market_pipeline.commands.connected import configured
-from market_pipeline.simulator import kite_server
+from market_pipeline.simulator import fyers_server, kite_server
 from market_pipeline.simulator.kite_server import SimulatorOptions
 
 _MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
+class SimulatedBroker(StrEnum):
+    KITE = "kite"
+    FYERS = "fyers"
+
+
 def simulator(  # noqa: PLR0913 - each is an option of the command line
+    broker: Annotated[
+        SimulatedBroker, typer.Option(help="Whose protocol to speak.")
+    ] = SimulatedBroker.KITE,
     host: Annotated[str, typer.Option(help="The address to answer at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7600,
     api_key: Annotated[str, typer.Option(help="The only API key that is accepted.")] = "simulator",
@@ -55,7 +64,7 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         typer.Option(formats=_MOMENTS, help="What the exchange's clock shows first, in IST."),
     ] = None,
 ) -> None:
-    """Run a simulated exchange that speaks Kite's protocol."""
+    """Run a simulated exchange that speaks a broker's protocol."""
     settings = configured()
     options = SimulatorOptions(
         host=host,
@@ -78,4 +87,5 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         ledger=ledger,
         starts_at=starts_at,
     )
-    kite_server.serve(options, lambda url: typer.echo(f"listening on {url}"))
+    server = fyers_server if broker is SimulatedBroker.FYERS else kite_server
+    server.serve(options, lambda url: typer.echo(f"listening on {url}"))

@@ -1,22 +1,20 @@
-"""One client of Kite's WebSocket: what it subscribed to, and everything that is sent to it."""
+"""One client of a broker's WebSocket: what it subscribed to, and everything sent to it."""
 
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-from market_pipeline.brokers import kite_wire
 from market_pipeline.market import Columns, Mode
 from market_pipeline.simulator.dispatch import Dispatch
 from market_pipeline.simulator.noise import Int
 
-MODES = (None, Mode.LTP, Mode.QUOTE, Mode.FULL)  # by the code that a connection keeps
-_PACKETS_A_FRAME = 1_000
 _BINARY_MESSAGE = 0x82  # whole, unmasked: the first byte of its WebSocket header
 
 
@@ -27,6 +25,7 @@ class Frame(NamedTuple):
     packets: Columns
     mode: Mode
     whole: int
+    edges: tuple[int, ...] = ()  # where packets begin and the last ends, if they do not say so
 
     @property
     def size(self) -> int:
@@ -36,11 +35,11 @@ class Frame(NamedTuple):
 class Disturbance(NamedTuple):
     """What happens to a frame on its way instead of being sent, if it has enough packets."""
 
-    act: Callable[["Connection", Frame], Awaitable[None]]
+    act: Callable[[Any, Frame], Awaitable[None]]  # of the connection that was to send it
     fewest_packets: int = 1
 
 
-class Connection:
+class Connection(ABC):
     """One client, and what it subscribed to.
 
     All that is sent leaves in the order of the calls, and packets are recorded in that order.
@@ -92,23 +91,23 @@ class Connection:
     async def send_raw(self, payload: bytes) -> None:
         """Send any bytes as a frame, and record the packets that can be read in them."""
         if self.is_open:
-            packets = kite_wire.decode([payload]).packets
+            packets = self._read(payload)
             self.packets_sent += len(packets["token"])
             if self._dispatch is not None:
                 self._dispatch.sent(self._id, packets)
             await self.send(payload)
 
+    @abstractmethod
     async def send_packets(self, rows: Int, packets: Columns) -> None:
-        """Send those packets that are subscribed to, each in its mode."""
-        codes = np.where(self._muted[rows], 0, self.modes[rows])
-        for code in np.unique(codes[codes > 0]):
-            mode = MODES[code] or Mode.QUOTE
-            chosen = np.flatnonzero(codes == code)
-            for start in range(0, len(chosen), _PACKETS_A_FRAME):
-                part = chosen[start : start + _PACKETS_A_FRAME]
-                columns = {name: values[part] for name, values in packets.items()}
-                payload = kite_wire.encode(columns, mode)
-                await self._disturb_or_send(Frame(payload, columns, mode, len(part)))
+        """Send those packets that are subscribed to; `rows` are those of the listing."""
+
+    @abstractmethod
+    def _read(self, payload: bytes) -> Columns:
+        """Return what the client understands of bytes that were not made of packets."""
+
+    @abstractmethod
+    def _record_of(self, frame: Frame) -> tuple[Columns, NDArray[np.bool_]]:
+        """Return what the ledger says of a frame: packets as the client reads them, and damage."""
 
     async def _disturb_or_send(self, frame: Frame) -> None:
         for disturbance in self.disturbances:
@@ -165,8 +164,7 @@ class Connection:
     def _record(self, frame: Frame) -> None:
         self.packets_sent += frame.size
         if self._dispatch is not None:
-            damaged = np.arange(frame.size) >= frame.whole
-            self._dispatch.sent(self._id, kite_wire.carried(frame.packets, frame.mode), damaged)
+            self._dispatch.sent(self._id, *self._record_of(frame))
 
 
 def _websocket_message(payload: bytes) -> bytes:

@@ -3,16 +3,27 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from market_pipeline.simulator import disturbances
-from market_pipeline.simulator.accounts import Accounts, Budgets
-from market_pipeline.simulator.kite_ticker import Ticker
+from market_pipeline.simulator.lines import Lines
 
 logger = logging.getLogger(__name__)
 
 MALFORMED_FRAME = bytes.fromhex("0003 0008 0000 0001 0000")
 """Declares three packets and ends within the first."""
+
+
+class Accounts(Protocol):
+    """The users of a broker."""
+
+    def expire_tokens(self) -> None: ...
+
+
+class Budgets(Protocol):
+    """How many requests a broker takes."""
+
+    def throttle(self, seconds: float) -> None: ...
 
 
 @dataclass
@@ -29,7 +40,7 @@ class HistoryFaults:
 class Faults:
     """Switches. Each takes the parameters of a JSON body."""
 
-    def __init__(self, ticker: Ticker, accounts: Accounts, budgets: Budgets) -> None:
+    def __init__(self, ticker: Lines[Any], accounts: Accounts, budgets: Budgets) -> None:
         self._ticker = ticker
         self._accounts = accounts
         self._budgets = budgets

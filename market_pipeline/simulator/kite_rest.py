@@ -1,7 +1,7 @@
 """Kite's REST interface: login, profile, instruments, candles and quotes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from market_pipeline.simulator.clock import RealClock, ReplayClock
 from market_pipeline.simulator.exchange import DAY_MINUTES, Exchange
 from market_pipeline.simulator.faults import Faults
 from market_pipeline.simulator.kite_quotes import last_price, ohlc, quote
+from market_pipeline.simulator.server import Handler, bad_gateway
 
 # interval -> minutes of a candle, most days of a request
 _INTERVALS = {
@@ -28,8 +29,6 @@ _INTERVALS = {
     "60minute": (60, 400),
     "day": (DAY_MINUTES, 2000),
 }
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Span(NamedTuple):
@@ -180,12 +179,6 @@ def failure(error: Refused) -> web.Response:
     """Wrap an error as Kite does."""
     body = {"status": "error", "message": str(error), "error_type": error.error_type}
     return web.json_response(body, status=error.status, headers=error.headers)
-
-
-def bad_gateway() -> web.Response:
-    """Answer what a gateway says when nobody stands behind it."""
-    page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-    return web.Response(status=502, text=page, content_type="text/html")
 
 
 def _history_failure(status: int | None) -> web.Response:

@@ -1,36 +1,29 @@
-"""The simulated broker: REST and WebSocket on one port, and the ways to run it."""
+"""The simulated Kite: REST and WebSocket on one port, and the ways to run it."""
 
-import asyncio
-import contextlib
-import errno
-import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 from aiohttp import web
 
-from market_pipeline.errors import PortInUse
+from market_pipeline.simulator import server
 from market_pipeline.simulator.accounts import Accounts, Budgets, Refused
-from market_pipeline.simulator.dispatch import Dispatch
 from market_pipeline.simulator.faults import Faults
-from market_pipeline.simulator.kite_rest import Handler, Rest, bad_gateway, failure, success
+from market_pipeline.simulator.kite_rest import Rest, failure, success
 from market_pipeline.simulator.kite_ticker import Ticker
 from market_pipeline.simulator.options import SimulatorOptions as SimulatorOptions
 from market_pipeline.simulator.options import build_exchange as build_exchange
+from market_pipeline.simulator.server import Handler
 
-logger = logging.getLogger(__name__)
 
+class Simulator(server.Server):
+    """One exchange and Kite in front of it."""
 
-class Simulator:
-    """One exchange and the broker in front of it."""
+    ticker: Ticker
 
     def __init__(self, options: SimulatorOptions) -> None:
-        self.options = options
-        self.exchange, self.clock = build_exchange(options)
+        super().__init__(options)
         self.accounts = Accounts(options.api_key, options.api_secret)
-        self._dispatch = Dispatch(options.ledger) if options.ledger else None
         self.ticker = Ticker(
             self.exchange, self.clock, self.accounts, options.start_when_subscribed, self._dispatch
         )
@@ -45,77 +38,14 @@ class Simulator:
             self.faults,
             options.settle_seconds,
         )
-        self._runner: web.AppRunner | None = None
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> str:
-        """Listen, start the clock's loop, and return the URL.
+    def _routes(self) -> list[web.RouteDef]:
+        return [web.get("/", self._root), *self._rest.routes()]
 
-        Raises:
-            PortInUse: another program listens on the port.
-        """
-        options = self.options
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, options.host, options.port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortInUse(
-                f"port {options.port} on {options.host} is taken by another program: stop that "
-                "program or choose another port"
-            ) from error
-        self._tasks = [
-            asyncio.create_task(self.ticker.run()),
-            asyncio.create_task(self.ticker.heartbeats()),
-        ]
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+    def _is_rest(self, path: str) -> bool:
+        return path != "/"
 
-    async def wait(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; raises if the feed fails."""
-        stopped = asyncio.create_task(stop.wait())
-        feed = self._tasks[0]
-        await asyncio.wait({stopped, feed}, return_when=asyncio.FIRST_COMPLETED)
-        if feed.done():  # a replay that is over is still there to be asked; an error is not
-            feed.result()
-        await stopped
-
-    async def stop(self) -> None:
-        """Close everything."""
-        for task in self._tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                logger.error("the feed had stopped", exc_info=outcome)
-        self.ticker.drop_all("the simulator stopped")
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._dispatch is not None:
-            self._dispatch.close()
-            self._dispatch = None
-
-    def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._answer_errors])
-        application.add_routes(
-            [
-                web.get("/", self._root),
-                web.get("/simulator/status", self._status),
-                web.get("/simulator/requests", self._requests),
-                web.post("/simulator/start", self._start_clock),
-                web.post("/simulator/faults/{name}", self._fault),
-                *self._rest.routes(),
-            ]
-        )
-        return application
-
-    @web.middleware
-    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_rest = request.path != "/" and not request.path.startswith("/simulator/")
-        if self.faults.outage and is_rest:
-            return bad_gateway()
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except Refused as error:
@@ -128,93 +58,15 @@ class Simulator:
             return await self.ticker.connect(request)
         return success({"simulator": "/simulator/status"})
 
-    async def _status(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self.ticker.status())
 
-    async def _requests(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self.requests.status())
-
-    async def _start_clock(self, request: web.Request) -> web.StreamResponse:
-        self.clock.start()
-        return web.json_response(self.ticker.status())
-
-    async def _fault(self, request: web.Request) -> web.StreamResponse:
-        parameters = await request.json() if request.can_read_body else {}
-        try:
-            await self.faults.apply(request.match_info["name"], parameters)
-        except (KeyError, TypeError, ValueError) as error:
-            raise Refused(
-                400, "InputException", f"{error}; faults: {', '.join(self.faults.names)}"
-            ) from error
-        return success(True)
+RunningSimulator: TypeAlias = server.Running[Simulator]
 
 
 def serve(options: SimulatorOptions, ready: Callable[[str], None] | None = None) -> None:
-    """Run the simulator until SIGINT or SIGTERM; `ready` is told the URL once it answers.
-
-    Raises:
-        PortInUse: another program listens on the port.
-        ConfigurationError: the options or the file to replay are wrong.
-    """
-    asyncio.run(_serve(options, ready))
+    """Run the simulated Kite until SIGINT or SIGTERM; see server.serve."""
+    server.serve(lambda: Simulator(options), ready)
 
 
-async def _serve(options: SimulatorOptions, ready: Callable[[str], None] | None) -> None:
-    stop = asyncio.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    simulator = Simulator(options)
-    url = await simulator.start()
-    logger.info("the simulated exchange answers at %s", url)
-    if ready is not None:
-        ready(url)
-    try:
-        await simulator.wait(stop)
-    finally:
-        await simulator.stop()
-
-
-class RunningSimulator:
-    """A simulator in a thread of its own, for tests."""
-
-    def __init__(self, options: SimulatorOptions) -> None:
-        self.server = Simulator(options)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="simulator")
-        self._thread.start()
-        try:
-            self.url: str = self._run(self.server.start())
-        except BaseException:
-            self._end()
-            raise
-        self.ws_url = self.url.replace("http", "ws", 1)
-
-    def fault(self, name: str, **parameters: Any) -> None:
-        """Run a fault and return when it has happened."""
-        self._run(self.server.faults.apply(name, parameters))
-
-    def stop(self) -> None:
-        """Close everything. May be called again."""
-        if self._thread.is_alive():
-            self._run(self.server.stop())
-            self._end()
-
-    def _run(self, action: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(action, self._loop).result(timeout=30)
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-
-
-@contextlib.contextmanager
-def running(options: SimulatorOptions) -> Iterator[RunningSimulator]:
-    """Run a simulator in a background thread."""
-    simulator = RunningSimulator(options)
-    try:
-        yield simulator
-    finally:
-        simulator.stop()
+def running(options: SimulatorOptions) -> AbstractContextManager[RunningSimulator]:
+    """Run the simulated Kite in a background thread."""
+    return server.running(lambda: Simulator(options))

@@ -14,7 +14,18 @@ from market_pipeline.storage import instruments, joined_masters
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import dagster_cases as cases
 from market_pipeline_tests.builders import TODAY, fetch
-from market_pipeline_tests.instrument_cases import INFY, SBIN, TCS, equity, future, index, sync
+from market_pipeline_tests.instrument_cases import (
+    DUMP_DAY,
+    INFY,
+    SBIN,
+    TCS,
+    equity,
+    future,
+    index,
+    real_fyers_master,
+    real_master,
+    sync,
+)
 
 instance = cases.instance
 
@@ -119,3 +130,17 @@ def test_the_check_shows_counts_and_conflicts(
     assert cases.evaluate_checks(instance, database, check) == {check_name: True}
     sync_second(database, elsewhere(INFY, tick_size=0.1), elsewhere(TCS))
     assert cases.evaluate_checks(instance, database, check) == {check_name: False}
+
+
+def test_real_masters_of_both_brokers_are_joined(database: Database) -> None:
+    """Six weeks apart, so that some contracts have come, gone or changed between them."""
+    kite, fyers = real_master(), real_fyers_master()
+    instruments.sync(database, "kite", kite, DUMP_DAY)
+    instruments.sync(database, "fyers", fyers, DUMP_DAY, yields_to=["kite"])
+    found = counts(database)
+    assert found["NSE", "INDEX"]["matched"] >= 110
+    shares = found["NSE", "CM"]
+    assert shares["matched"] > 8_000
+    assert shares["only_first"] + shares["only_second"] < 1_000
+    assert shares["lot_differs"] + shares["tick_differs"] < 150
+    assert fetch(database, "SELECT count(*) FROM instrument_history") == [(0,)]
