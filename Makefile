@@ -17,14 +17,17 @@ SOAK_MINUTES ?= 30
 REPORTS := build
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
+# One that is given as in `make demo BROKER=fyers`; the pipeline's own setting of that name is another.
+CHOSEN_BROKER = $(if $(findstring command,$(origin BROKER)),--broker $(BROKER))
+
 .PHONY: help demo test timescale lint format bench faults soak fuzz clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
-demo: $(INSTALLED) ## Run everything against a simulated exchange
-	$(BIN)/market-pipeline demo
+demo: $(INSTALLED) ## Run everything against a simulated exchange (BROKER=fyers: with Fyers' protocols)
+	$(BIN)/market-pipeline demo $(CHOSEN_BROKER)
 
 test: lint ## Check formatting, lint, types and behaviour: green or red
 	$(BIN)/python -m pytest
@@ -45,15 +48,16 @@ bench: $(INSTALLED) ## Measure throughput and lag on this machine
 	$(BIN)/python -m market_pipeline_tests.bench
 
 faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
-	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(if $(filter full,$(LENGTH)),--full) \
+	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(if $(filter full,$(LENGTH)),--full) $(CHOSEN_BROKER) \
 		--table $(REPORTS)/faults.md
 
 soak: $(INSTALLED) ## Break something every 20 seconds for SOAK_MINUTES and count every packet
 	$(BIN)/python -m market_pipeline_tests.faults.soak --minutes $(SOAK_MINUTES) --table $(REPORTS)/soak.md
 
-fuzz: $(INSTALLED) ## Fuzz the decoder and the journal reader
+fuzz: $(INSTALLED) ## Fuzz the decoders and the journal reader
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m market_pipeline_tests.fuzz decoder --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m market_pipeline_tests.fuzz fyers --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m market_pipeline_tests.fuzz journal --seconds $(FUZZ_SECONDS)
 
 clean: ## Remove .venv and caches
@@ -68,7 +72,9 @@ $(BIN)/python:
 	echo "Python 3.11, 3.12 or 3.13 is needed; none of these is: $(CANDIDATES)." >&2; \
 	echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-# Installed again only when what is to be installed has changed.
+# Installed again only when what is to be installed has changed. Fyers' SDK comes without what it
+# asks for, which are old versions with known vulnerabilities; see the extra fyers in pyproject.toml.
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kite,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kite,fyers,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps fyers-apiv3
 	@touch $@

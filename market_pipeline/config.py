@@ -16,7 +16,15 @@ from market_pipeline.tolerances import Tolerances
 
 class BrokerName(StrEnum):
     KITE = "kite"
+    FYERS = "fyers"
     SIMULATOR = "simulator"
+    FYERS_SIMULATOR = "fyers_simulator"
+
+    @property
+    def yields_to(self) -> list[str]:
+        """The brokers whose names, lots and ticks of a contract go before this one's."""
+        first = {self.FYERS: self.KITE, self.FYERS_SIMULATOR: self.SIMULATOR}.get(self)
+        return [first.value] if first else []
 
 
 def _default_home() -> Path:
@@ -36,6 +44,10 @@ class Settings(BaseSettings):
     kite_api_key: str = ""
     kite_api_secret: SecretStr | None = None
     kite_access_token: SecretStr | None = None
+    fyers_app_id: str = ""
+    fyers_secret_key: SecretStr | None = None
+    fyers_access_token: SecretStr | None = None
+    fyers_redirect_uri: str = "http://127.0.0.1/"
     simulator_url: str = "http://127.0.0.1:7600"
     simulator_always_open: bool = True
     dagster_port: int = Field(default=3000, ge=1, le=65535)
@@ -55,7 +67,9 @@ class Settings(BaseSettings):
     def _broker_is_known(cls, value: object) -> object:
         known = [name.value for name in BrokerName]
         if isinstance(value, str) and value not in known:
-            raise ValueError(f"{value!r} is not available: choose {' or '.join(known)}")
+            raise ValueError(
+                f"{value!r} is not available: choose {', '.join(known[:-1])} or {known[-1]}"
+            )
         return value
 
     @field_validator("database_url")
@@ -102,9 +116,14 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether the broker is the simulated exchange, whichever protocol it speaks."""
+        return self.broker in (BrokerName.SIMULATOR, BrokerName.FYERS_SIMULATOR)
+
+    @property
     def calendar(self) -> Calendar:
         """The exchange's trading days; the simulated exchange may have none: it never closes."""
-        if self.broker is BrokerName.SIMULATOR and self.simulator_always_open:
+        if self.is_simulated and self.simulator_always_open:
             return AlwaysOpen()
         return Calendar(self.calendar_file)
 
@@ -124,6 +143,23 @@ class Settings(BaseSettings):
                 "console"
             )
         return self.kite_api_key, self.kite_api_secret
+
+    def fyers_credentials(self) -> tuple[str, SecretStr]:
+        """Return app id and secret key.
+
+        Raises:
+            ConfigurationError: one of them is not set.
+        """
+        if not self.fyers_app_id:
+            raise ConfigurationError(
+                "FYERS_APP_ID is not set: copy it, with its suffix as in XC12345-100, from your "
+                "app's page at myapi.fyers.in"
+            )
+        if self.fyers_secret_key is None:
+            raise ConfigurationError(
+                "FYERS_SECRET_KEY is not set: copy it from your app's page at myapi.fyers.in"
+            )
+        return self.fyers_app_id, self.fyers_secret_key
 
 
 def load() -> Settings:

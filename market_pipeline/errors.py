@@ -86,7 +86,7 @@ class RateLimited(BrokerError):
 
 
 class TokenExpired(BrokerError):
-    """The broker rejected the access token. Run `market-pipeline login kite`."""
+    """The broker rejected the access token. Run `market-pipeline login` with the broker's name."""
 
 
 class RequestRefused(BrokerError):

@@ -29,12 +29,12 @@ _PROBE_SECONDS = 2.0
 _OTHER_PORTS = range(20_000, 32_768)
 
 
-def simulator(url: str, always_open: bool = True) -> Service:
-    """Describe the simulated exchange at an address of this machine."""
+def simulator(url: str, always_open: bool = True, protocol: str = "kite") -> Service:
+    """Describe the simulated exchange at an address of this machine, which speaks a broker's."""
     address = urlsplit(url)
     hours = "--always-open" if always_open else "--exchange-hours"
     command = (
-        *(sys.executable, "-m", "market_pipeline", "simulator", hours),
+        *(sys.executable, "-m", "market_pipeline", "simulator", hours, "--broker", protocol),
         *("--host", address.hostname or HOST, "--port", str(port_of(url))),
     )
     return Service(SIMULATOR, command, lambda: _answers(f"{url}/simulator/status"))

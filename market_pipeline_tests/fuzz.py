@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from market_pipeline.brokers import kite_wire
+from market_pipeline.brokers import fyers_topics, fyers_wire, kite_wire
 from market_pipeline.market import Decoded, Mode
 from market_pipeline.streaming import records, segments
 from market_pipeline.streaming.records import HEADER_BYTES, Damage, Record, RecordKind
+from market_pipeline_tests import fuzz_fyers
 from market_pipeline_tests.builders import INFY, NIFTY, TCS, Packet, frame
 
 CRASHES = Path("fuzz-crashes")
@@ -212,6 +213,7 @@ class Target(NamedTuple):
 
 TARGETS = {
     "decoder": Target(_decoder_seeds, [kite_wire], lambda _: fuzz_decoder),
+    "fyers": Target(fuzz_fyers.seeds, [fyers_wire, fyers_topics], lambda _: fuzz_fyers.fuzz_fyers),
     "journal": Target(_journal_seeds, [records, segments], SegmentCheck),
 }
 

@@ -60,6 +60,7 @@ class Line:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.folder = database, folder
         self.journal = Journal(folder, 10**9)
+        self.decoder: Decoder = Stateless(kite_wire.decode)
         self._open: list[tuple[Writer, TickStore]] = []
 
     def frames(self, *frames: bytes, at: int = 0) -> None:
@@ -74,15 +75,9 @@ class Line:
     def say(self, kind: RecordKind, payload: bytes = b"", at: int = 0) -> None:
         self.journal.append(kind, payload, (OPEN + at) * 10**9)
 
-    def writer(
-        self,
-        run_id: str = "run",
-        batch_bytes: int = writer.BATCH_BYTES,
-        decoder: Decoder | None = None,
-    ) -> Writer:
+    def writer(self, run_id: str = "run", batch_bytes: int = writer.BATCH_BYTES) -> Writer:
         store = TickStore(self.database.url, "test-0", run_id)
-        decoder = decoder or Stateless(kite_wire.decode)
-        opened = Writer(store, self.folder, decoder, Known(), batch_bytes)
+        opened = Writer(store, self.folder, self.decoder, Known(), batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from market_pipeline.brokers import fyers_rest
 from market_pipeline.brokers.base import Broker
+from market_pipeline.brokers.fyers import Fyers
 from market_pipeline.brokers.kite import Kite
 from market_pipeline.brokers.limits import (
     BudgetStore,
@@ -35,10 +37,29 @@ def log_in_to_simulator(settings: Settings) -> None:
     Raises:
         BrokerError: the simulator did not answer, or not as expected.
     """
+    if settings.broker is BrokerName.FYERS_SIMULATOR:
+        fyers = _fyers_simulator(settings, _turns(settings.broker))
+        auth_code = follow_login(fyers.login_url(settings.fyers_redirect_uri), "auth_code")
+        token = fyers.exchange_auth_code(auth_code, _SIMULATOR_SECRET)
+        keep_fyers_token(settings, token, settings.broker)
+        return
     simulator = _simulator(settings, _turns(BrokerName.SIMULATOR))
     request_token = follow_login(simulator.login_url())
     token = simulator.exchange_request_token(request_token, _SIMULATOR_SECRET)
     token_store(settings).save(BrokerName.SIMULATOR, token, datetime.now(UTC))
+
+
+def keep_fyers_token(
+    settings: Settings, token: SecretStr, broker: BrokerName = BrokerName.FYERS
+) -> datetime:
+    """Keep an access token of Fyers, or of the simulated one, and return when it expires.
+
+    Raises:
+        TokenExpired: it is no token of Fyers.
+    """
+    until = fyers_rest.expires_at(token.get_secret_value())
+    token_store(settings).save(broker, token, datetime.now(UTC), until)
+    return until
 
 
 def _kite(settings: Settings, turns: Turns) -> Kite:
@@ -67,13 +88,39 @@ def _simulator(settings: Settings, turns: Turns) -> Kite:
     )
 
 
+def _fyers(settings: Settings, turns: Turns) -> Fyers:
+    def token() -> SecretStr | None:
+        return settings.fyers_access_token or _stored(settings, BrokerName.FYERS)
+
+    app_id = settings.fyers_app_id or settings.fyers_credentials()[0]
+    return Fyers(
+        app_id,
+        token,
+        logins=lambda: token_store(settings).last_login(BrokerName.FYERS),
+        limiter=turns(app_id),
+    )
+
+
+def _fyers_simulator(settings: Settings, turns: Turns) -> Fyers:
+    name, root = BrokerName.FYERS_SIMULATOR, settings.simulator_url
+    return Fyers(
+        BrokerName.SIMULATOR,
+        lambda: _stored(settings, name),
+        root=root,
+        logins=lambda: token_store(settings).last_login(name),
+        limiter=turns(f"{name} {root}"),
+    )
+
+
 def _stored(settings: Settings, broker: BrokerName) -> SecretStr | None:
     return token_store(settings).current(broker, datetime.now(UTC))
 
 
 BROKERS: dict[BrokerName, Callable[[Settings, Turns], Broker]] = {
     BrokerName.KITE: _kite,
+    BrokerName.FYERS: _fyers,
     BrokerName.SIMULATOR: _simulator,
+    BrokerName.FYERS_SIMULATOR: _fyers_simulator,
 }
 
 

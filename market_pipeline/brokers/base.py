@@ -13,7 +13,8 @@ from market_pipeline.brokers.limits import Budget, RequestKind
 from market_pipeline.market import Interval, Mode
 
 FRAME_SECONDS = 10.0
-"""How long a connection may be silent during a session; brokers send heartbeats every second."""
+"""How long a connection may be silent during a session; a broker sends a heartbeat every second, or
+its adapter asks for one."""
 
 
 class Sink(Protocol):
@@ -79,7 +80,7 @@ class Broker(ABC):
 
         `wanted` is asked about once a second for the tokens to be subscribed and their modes;
         a change is applied to the open connection. `patience` says how many seconds without a
-        frame, heartbeats included, a connection may last before it is made anew. Exceptions from
+        frame or heartbeat a connection may last before it is made anew. Exceptions from
         `sink` end the listening.
 
         Raises:

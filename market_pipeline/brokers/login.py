@@ -23,11 +23,20 @@ class TokenStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, broker: str, token: SecretStr, at: datetime) -> None:
-        """Keep the token that was issued at an instant. A reader sees the old or the new one."""
+    def save(
+        self, broker: str, token: SecretStr, at: datetime, until: datetime | None = None
+    ) -> None:
+        """Keep the token that was issued at an instant. A reader sees the old or the new one.
+
+        It is good `until` an instant, where the broker says so, or else as expires_at tells.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
-        content = {"access_token": token.get_secret_value(), "issued_at": at.isoformat()}
+        content = {
+            "access_token": token.get_secret_value(),
+            "issued_at": at.isoformat(),
+            "expires_at": (until or expires_at(at)).isoformat(),
+        }
         # mkstemp creates the file with mode 0600: it is never readable by others, not even briefly.
         descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=f".{broker}-")
         try:
@@ -50,13 +59,15 @@ class TokenStore:
             content = json.loads(path.read_text())
             token = SecretStr(content["access_token"])
             issued_at = to_ist(datetime.fromisoformat(content["issued_at"]))
+            until = content.get("expires_at")  # not there in files of earlier versions
+            ends_at = to_ist(datetime.fromisoformat(until)) if until else expires_at(issued_at)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{path} cannot be read ({type(error).__name__}): delete it and log in again"
             ) from None
-        return token if now < expires_at(issued_at) else None
+        return token if now < ends_at else None
 
     def last_login(self, broker: str) -> int:
         """Return something that rises with each login, 0 before the first."""
@@ -70,18 +81,21 @@ class TokenStore:
 
 
 def expires_at(issued_at: datetime) -> datetime:
-    """Return when a token dies: at the next 06:00 IST, a rule of the exchanges."""
+    """Return when a token dies that does not say so: at the next 06:00 IST, as the exchanges' rule
+    is."""
     local = to_ist(issued_at)
     renewal = datetime.combine(local.date(), _RENEWAL, local.tzinfo)
     return renewal if local < renewal else renewal + timedelta(days=1)
 
 
-def follow_login(url: str) -> str:
-    """Open a login page that asks for nothing, as the simulator's, and return its request_token.
+def follow_login(url: str, answer: str = "request_token") -> str:
+    """Open a login page that asks for nothing, as the simulator's, and return its answer.
+
+    `answer` is how the broker calls that in the address it redirects to.
 
     Raises:
         BrokerUnavailable: nobody answers at that address.
-        UnexpectedReply: the answer is not a redirect with a request_token.
+        UnexpectedReply: the answer is not a redirect with such a thing.
     """
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.netloc, timeout=_TIMEOUT_SECONDS)
@@ -95,7 +109,7 @@ def follow_login(url: str) -> str:
         ) from None
     finally:
         connection.close()
-    found = parse_qs(urlsplit(location).query).get("request_token")
+    found = parse_qs(urlsplit(location).query).get(answer)
     if not found:
-        raise UnexpectedReply(f"{address.netloc} did not redirect with a request_token")
+        raise UnexpectedReply(f"{address.netloc} did not redirect with a {answer}")
     return found[0]

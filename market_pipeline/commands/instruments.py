@@ -39,7 +39,8 @@ def sync() -> None:
     settings = configured()
     with market_database(settings) as database:
         master = brokers.open_broker(settings, DatabaseBudgets(database)).instruments()
-        counts = instruments.sync(database, settings.broker.value, master, _today())
+        broker = settings.broker
+        counts = instruments.sync(database, broker.value, master, _today(), broker.yields_to)
     typer.echo("  ".join(f"{name}={count}" for name, count in counts._asdict().items()))
 
 

@@ -10,11 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 import typer
 
 from market_pipeline import brokers
+from market_pipeline.brokers.fyers import Fyers
 from market_pipeline.brokers.kite import Kite
 from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.config import BrokerName
 from market_pipeline.errors import ConfigurationError
 from market_pipeline.market import Mode
+from market_pipeline.sessions import to_ist
 from market_pipeline.storage import instruments
 from market_pipeline.streaming import supervisor
 
@@ -50,20 +52,45 @@ def login_kite(
     typer.echo("Logged in to Kite until 06:00 IST.")
 
 
+@login_app.command("fyers")
+def login_fyers(
+    answer: Annotated[
+        str | None,
+        typer.Argument(help="The auth code, or the whole address you were redirected to."),
+    ] = None,
+) -> None:
+    """Log in to Fyers for today and keep the access token, readable by you only.
+
+    A pipeline that is running picks the new token up by itself.
+    """
+    settings = configured()
+    app_id, secret = settings.fyers_credentials()
+    fyers = Fyers(app_id, lambda: None)
+    if answer is None:
+        page = fyers.login_url(settings.fyers_redirect_uri)
+        typer.echo(f"Open this address, log in, and copy where you end up:\n\n  {page}\n")
+        answer = typer.prompt("auth code or address", hide_input=True)
+    token = fyers.exchange_auth_code(_pasted(answer, "auth_code"), secret)
+    until = brokers.keep_fyers_token(settings, token)
+    typer.echo(f"Logged in to Fyers until {to_ist(until):%H:%M IST on %d %B}.")
+
+
 def request_token(answer: str) -> str:
-    """Find the request token in what the user has pasted.
+    """Find Kite's request token in what the user has pasted.
 
     Raises:
         ConfigurationError: it is an address without one.
     """
+    return _pasted(answer, "request_token")
+
+
+def _pasted(answer: str, name: str) -> str:
     answer = answer.strip()
-    if "://" not in answer and "request_token=" not in answer:
+    if "://" not in answer and f"{name}=" not in answer:
         return answer
-    found = parse_qs(urlsplit(answer).query).get("request_token")
+    found = parse_qs(urlsplit(answer).query).get(name)
     if not found:
-        raise ConfigurationError(
-            "That address has no request_token: log in again and copy it whole"
-        )
+        raise ConfigurationError(f"That address has no {name}: log in again and copy it whole")
     return found[0]
 
 

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import polars as pl
@@ -25,6 +26,15 @@ _WATCH_SECONDS = 1.0
 # How many of each group there are among so many instruments of the demo.
 _MIX = {"INDEX": 4, "EQ": 24, "FUT": 10, "CE": 5, "PE": 5, "CD": 2}
 
+_PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
+"""What the simulated exchange speaks, by the broker that is simulated."""
+
+
+class DemoBroker(StrEnum):
+    KITE = "kite"
+    FYERS = "fyers"
+
+
 Duration = Annotated[
     float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
 ]
@@ -35,6 +45,9 @@ Port = Annotated[
 
 def demo(
     instruments_count: Annotated[int, typer.Option(min=1, help="How many to stream.")] = 50,
+    broker: Annotated[
+        DemoBroker, typer.Option(help="Whose protocols the exchange speaks.")
+    ] = DemoBroker.KITE,
     port: Port = None,
     duration: Duration = None,
     table: Annotated[bool, typer.Option("--table/--no-table", help="Show live candles.")] = True,
@@ -46,13 +59,13 @@ def demo(
     Ports that are taken are replaced by free ones. Ctrl-C stops everything.
     """
     console = Console()
-    settings = demo_settings(configured(), port, console)
+    settings = demo_settings(configured(), port, console, broker)
     with _stopping_cleanly(console), Stack(settings) as running:
         _start(running, console, with_simulator=True)
         database = Database(stack.database_url(running.settings))
         master = _prepare_market(running, database)
         names = demo_mix(master, instruments_count)
-        instruments.subscribe(database, BrokerName.SIMULATOR.value, names)
+        instruments.subscribe(database, settings.broker.value, names)
         _wait_for_dagster(running, console)
         _explain(running, console, len(names))
         _run(running, console, duration, database if table else None)
@@ -74,7 +87,7 @@ def up(
     services.require_free(settings.dagster_port, "Dagster's UI", "choose another with --port")
     console = Console()
     with _stopping_cleanly(console), Stack(settings) as running:
-        simulated = settings.broker is BrokerName.SIMULATOR
+        simulated = settings.is_simulated
         _start(running, console, simulated and _simulator_is_missing(settings))
         database = Database(stack.database_url(running.settings))
         if simulated:
@@ -117,7 +130,9 @@ def demo_home(settings: Settings) -> Settings:
     )
 
 
-def demo_settings(settings: Settings, port: int | None, console: Console) -> Settings:
+def demo_settings(
+    settings: Settings, port: int | None, console: Console, broker: DemoBroker = DemoBroker.KITE
+) -> Settings:
     """Return settings for the demo: nothing of the configured services, and ports that are free.
 
     Raises:
@@ -129,7 +144,9 @@ def demo_settings(settings: Settings, port: int | None, console: Console) -> Set
     simulator_port = services.port_of(settings.simulator_url)
     simulator_port = _free_port(simulator_port, "the simulated exchange", console)
     url = f"http://{services.HOST}:{simulator_port}"
-    return demo_home(settings).model_copy(update={"dagster_port": ui_port, "simulator_url": url})
+    name = next(name for name, protocol in _PROTOCOLS.items() if protocol == broker.value)
+    update = {"dagster_port": ui_port, "simulator_url": url, "broker": name}
+    return demo_home(settings).model_copy(update=update)
 
 
 def _free_port(wanted: int, purpose: str, console: Console) -> int:
@@ -155,7 +172,9 @@ def _start(running: Stack, console: Console, with_simulator: bool) -> None:
         running.start_database()
     if with_simulator:
         settings = running.settings
-        running.start(services.simulator(settings.simulator_url, settings.simulator_always_open))
+        protocol = _PROTOCOLS[settings.broker]
+        url, always_open = settings.simulator_url, settings.simulator_always_open
+        running.start(services.simulator(url, always_open, protocol))
     settings = running.settings
     running.start(*services.dagster(running.home, settings.dagster_port, services.free_port()))
     if with_simulator:
@@ -172,7 +191,8 @@ def _prepare_market(running: Stack, database: Database) -> pl.DataFrame:
     """Log in to the simulator and bring the instruments up to date; return the broker's master."""
     brokers.log_in_to_simulator(running.settings)
     master = brokers.open_broker(running.settings).instruments()
-    instruments.sync(database, BrokerName.SIMULATOR.value, master, trading_date(datetime.now(UTC)))
+    broker, today = running.settings.broker, trading_date(datetime.now(UTC))
+    instruments.sync(database, broker.value, master, today, broker.yields_to)
     return master
 
 
@@ -187,7 +207,7 @@ def _explain(running: Stack, console: Console, subscribed: int) -> None:
     place = "its own PostgreSQL" if settings.database_url is None else "the configured PostgreSQL"
     ui = running.dagster_url
     lines = [f"Dagster    {ui}", f"  graph    {services.lineage_url(ui)}", f"  streams  {ui}/runs"]
-    if settings.broker is BrokerName.SIMULATOR:
+    if settings.is_simulated:
         lines.append(f"Exchange   {settings.simulator_url}/simulator/status")
     lines += [
         f"Broker     {settings.broker.value}, {subscribed} instruments",
@@ -230,10 +250,10 @@ def _live_table(console: Console, shown: Database | None) -> Iterator[Callable[[
 def _stay_logged_in(running: Stack) -> None:
     """Log in to the simulator again when the token has ended, as they do each morning."""
     settings = running.settings
-    if settings.broker is not BrokerName.SIMULATOR:
+    if not settings.is_simulated:
         return
     store = brokers.token_store(settings)
-    if store.current(BrokerName.SIMULATOR, datetime.now(UTC)) is None:
+    if store.current(settings.broker, datetime.now(UTC)) is None:
         with contextlib.suppress(BrokerUnavailable):
             brokers.log_in_to_simulator(settings)
 

@@ -38,7 +38,8 @@ def instruments(
     try:
         store = database.open()
         master = broker.open(store).instruments()
-        counts = instrument_store.sync(store, broker.name, master, today)
+        yields_to = broker.settings.broker.yields_to
+        counts = instrument_store.sync(store, broker.name, master, today, yields_to)
         changed = _changes_of(store, broker.name, today)
     except MarketPipelineError as error:
         raise dg.Failure(str(error), allow_retries=is_transient(error)) from error

@@ -2,7 +2,6 @@
 
 import time
 
-from market_pipeline.config import BrokerName
 from market_pipeline.storage import instruments
 from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.faults.world import World, poll
@@ -121,9 +120,9 @@ def subscriptions_change(world: World) -> None:
     names = world.names
     for number in range(10 if world.full else 3):
         part = names[number::3]
-        instruments.unsubscribe(world.database, BrokerName.SIMULATOR.value, part)
+        instruments.unsubscribe(world.database, world.broker.value, part)
         world.let_pass(150)
-        instruments.subscribe(world.database, BrokerName.SIMULATOR.value, part)
+        instruments.subscribe(world.database, world.broker.value, part)
         world.let_pass(150)
     world.recover()
     assert world.causes() == [], world.causes()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from market_pipeline.config import BrokerName
 from market_pipeline_tests.faults import table
+from market_pipeline_tests.faults.exchange import PROTOCOLS
 from market_pipeline_tests.faults.table import Row
 
 _ROWS = pytest.StashKey[list[Row]]()
@@ -13,6 +15,7 @@ _ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="cause each fault often and for long")
+    parser.addoption("--broker", default="kite", choices=["kite", "fyers"], help="whose protocol")
     parser.addoption("--table", type=Path, help="write what became of the packets to this file")
 
 
@@ -38,6 +41,12 @@ def pytest_terminal_summary(
 @pytest.fixture
 def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> BrokerName:
+    spoken = request.config.getoption("--broker")
+    return next(name for name, protocol in PROTOCOLS.items() if protocol == spoken)
 
 
 @pytest.fixture

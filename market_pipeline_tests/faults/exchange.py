@@ -7,16 +7,26 @@ from typing import Any
 import httpx
 
 from market_pipeline import processes
+from market_pipeline.config import BrokerName
 from market_pipeline_tests.acceptance.demo import free_port, within
 from market_pipeline_tests.faults import run
 
 START_SECONDS = 30.0
+PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
+"""What the exchange is to speak for each broker that is simulated."""
 
 
 class Exchange:
     """Sends packets of its instruments, and keeps account of them in `ledger`."""
 
-    def __init__(self, home: Path, instruments: int, *options: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        instruments: int,
+        *options: str,
+        broker: BrokerName = BrokerName.SIMULATOR,
+    ) -> None:
+        self.broker = broker
         self.ledger = home / "ledger"
         self.url = f"http://127.0.0.1:{free_port()}"
         self._client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
@@ -24,7 +34,8 @@ class Exchange:
         port = self.url.rsplit(":", 1)[1]
         command = [
             *run.command("simulator", "--port", port, "--ledger", str(self.ledger)),
-            *("--instruments", str(instruments), "--no-rate-limits", *options),
+            *("--broker", PROTOCOLS[broker], "--instruments", str(instruments)),
+            *("--no-rate-limits", *options),
         ]
         self.process = processes.spawn(command, run.environment(), self._log)
         within(START_SECONDS, self._answers, lambda: self._log.read_text("utf-8", "replace"))

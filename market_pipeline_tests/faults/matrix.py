@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from market_pipeline.config import BrokerName
 from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.storage.database import Database
 from market_pipeline_tests.builders import outage
@@ -40,6 +41,7 @@ class Fault:
     options: tuple[str, ...] = ()
     needs: Callable[[], str | None] = field(default=lambda: None)
     """Says what is missing on this machine, if something is."""
+    broker: BrokerName = BrokerName.SIMULATOR
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def _world(
     fault: Fault, full: bool, database: Database, around: ExitStack, url: str | None = None
 ) -> World:
     home = around.enter_context(home_folder())
-    exchange = Exchange(home, fault.instruments, *fault.options)
+    exchange = Exchange(home, fault.instruments, *fault.options, broker=fault.broker)
     around.callback(exchange.stop)
     world = World(home, exchange, database, url or database.url, full)
     around.callback(world.kill)
@@ -160,7 +162,7 @@ def stack(cause: Callable[[StackWorld], None]) -> Scene:
         fault: Fault, full: bool, new: NewDatabase, around: ExitStack
     ) -> tuple[World, Callable[[], None]]:
         home = around.enter_context(home_folder())
-        exchange = Exchange(home, fault.instruments, *fault.options)
+        exchange = Exchange(home, fault.instruments, *fault.options, broker=fault.broker)
         around.callback(exchange.stop)
         world = StackWorld(home, exchange, full)
         around.callback(world.kill)

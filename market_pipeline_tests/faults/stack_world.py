@@ -39,7 +39,7 @@ class StackWorld(World):
     def start_stack(self) -> None:
         environment = run.environment(
             MARKET_PIPELINE_HOME=str(self.home),
-            BROKER="simulator",
+            BROKER=self.broker.value,
             SIMULATOR_URL=self.exchange.url,
             DAGSTER_PORT=str(free_port()),
             DATABASE_URL="",

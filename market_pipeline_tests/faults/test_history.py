@@ -89,7 +89,7 @@ def test_a_gap_is_filled_with_what_the_exchange_traded(world: World) -> None:
         env=run.environment(
             MARKET_PIPELINE_HOME=str(world.home),
             DATABASE_URL=world.database.url,
-            BROKER="simulator",
+            BROKER=world.broker.value,
             SIMULATOR_URL=world.exchange.url,
         ),
         capture_output=True,

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
+from market_pipeline.config import BrokerName
 from market_pipeline.storage.database import Database
 from market_pipeline_tests.faults.matrix import FAULTS, Fault
 from market_pipeline_tests.faults.table import Row
@@ -22,6 +24,7 @@ _PATIENCE = 3
 def test_no_packet_is_lost_or_stored_twice(
     fault: Fault,
     full: bool,
+    broker: BrokerName,
     new_database: Callable[..., str],
     template: str,
     rows: list[Row],
@@ -30,7 +33,9 @@ def test_no_packet_is_lost_or_stored_twice(
         assert not os.environ.get("CI"), f"CI must have it: {missing}"
         pytest.skip(missing)
     with ExitStack() as around:
-        world, cause = fault.scene(fault, full, lambda: Database(new_database(template)), around)
+        world, cause = fault.scene(
+            replace(fault, broker=broker), full, lambda: Database(new_database(template)), around
+        )
         world.start()
         cause()
         world.stop()

@@ -18,7 +18,7 @@ import psycopg
 
 from market_pipeline import brokers, processes
 from market_pipeline.commands.verify import verify
-from market_pipeline.config import BrokerName, Settings
+from market_pipeline.config import Settings
 from market_pipeline.proof import Verdict
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage import instruments
@@ -28,7 +28,6 @@ from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.faults import run
 from market_pipeline_tests.faults.exchange import Exchange
 
-STREAM = "simulator-0"
 LIVE_SECONDS = 150.0
 _STORE_SECONDS = 30.0
 _RESTART_SECONDS = 1.0
@@ -52,11 +51,13 @@ class World:
     gaps: int = 0
 
     def __post_init__(self) -> None:
-        self.journal = self.home / "journal" / STREAM
+        self.broker = self.exchange.broker
+        self.stream_name = f"{self.broker.value}-0"
+        self.journal = self.home / "journal" / self.stream_name
         self.log = self.home / "stream.log"
         self.settings = Settings(
             market_pipeline_home=self.home,
-            broker=BrokerName.SIMULATOR,
+            broker=self.broker,
             simulator_url=self.exchange.url,
             _env_file=None,
         )
@@ -72,11 +73,9 @@ class World:
         """Log in, take the exchange's master over and subscribe all of it."""
         self.log_in()
         master = brokers.open_broker(self.settings).instruments()
-        instruments.sync(
-            self.database, BrokerName.SIMULATOR.value, master, trading_date(datetime.now(UTC))
-        )
+        instruments.sync(self.database, self.broker.value, master, trading_date(datetime.now(UTC)))
         self.names = [f"{row[0]}:{row[1]}" for row in master.select("exchange", "symbol").rows()]
-        instruments.subscribe(self.database, BrokerName.SIMULATOR.value, self.names)
+        instruments.subscribe(self.database, self.broker.value, self.names)
 
     def start(self) -> None:
         """Start the stream, keep it running, and return when ticks are stored."""
@@ -90,13 +89,13 @@ class World:
         environment = run.environment(
             MARKET_PIPELINE_HOME=str(self.home),
             DATABASE_URL=self.url,
-            BROKER=BrokerName.SIMULATOR.value,
+            BROKER=self.broker.value,
             SIMULATOR_URL=self.exchange.url,
             **self.variables,
         )
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                run.command("stream", STREAM),
+                run.command("stream", self.stream_name),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -200,7 +199,7 @@ class World:
     def count(self) -> Verdict:
         """Compare what was sent with what is stored."""
         self.gaps = int(self.value("SELECT count(*) FROM gaps"))
-        return verify(self.database, BrokerName.SIMULATOR.value, self.exchange.ledger)
+        return verify(self.database, self.broker.value, self.exchange.ledger)
 
     def value(self, query: Any, *values: Any) -> Any:
         rows = fetch(self.database, query, *values)

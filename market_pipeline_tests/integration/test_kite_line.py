@@ -1,4 +1,4 @@
-"""What Kite's adapter does on the wire, against a peer that can misbehave on command."""
+"""What Kite's adapter alone does on the wire; see test_lines.py for what every broker's does."""
 
 import logging
 from http import HTTPStatus
@@ -8,24 +8,17 @@ import pytest
 from twisted.logger import globalLogPublisher
 
 from market_pipeline.brokers import kite_ticker
-from market_pipeline.errors import (
-    BrokerUnavailable,
-    JournalFull,
-    RateLimited,
-    RequestRefused,
-    TokenExpired,
-)
+from market_pipeline.errors import RateLimited
 from market_pipeline.market import Mode
 from market_pipeline_tests.kite_line_cases import (
     GOLD,
     INFY,
     NIFTY,
-    SECRET,
     SUBSCRIBED,
     Bench,
-    until,
 )
 from market_pipeline_tests.kite_line_cases import bench as bench
+from market_pipeline_tests.line_cases import SECRET, until
 
 
 def test_everything_wanted_is_subscribed_once_on_connecting(bench: Bench) -> None:
@@ -62,14 +55,6 @@ def test_a_dropped_connection_comes_back_with_every_subscription_once(bench: Ben
     assert listening.events[3:] == ["connected", "frame", "stopped"]
 
 
-def test_a_refused_token_ends_the_listening_after_one_attempt(bench: Bench) -> None:
-    bench.peer.refuse = HTTPStatus.FORBIDDEN
-    listening = bench.listen()
-    assert isinstance(listening.end(), TokenExpired)
-    assert bench.peer.attempts == 1
-    assert listening.events == []
-
-
 def test_too_many_connections_are_waited_out_before_giving_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,21 +63,6 @@ def test_too_many_connections_are_waited_out_before_giving_up(
     bench.peer.refuse = HTTPStatus.TOO_MANY_REQUESTS
     assert isinstance(bench.listen().end(), RateLimited)
     assert bench.peer.attempts == 2
-
-
-def test_a_peer_that_never_answers_is_given_up(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kite_ticker, "MAX_RETRIES", 1)
-    assert isinstance(bench.listen(root="ws://127.0.0.1:9").end(), BrokerUnavailable)
-
-
-def test_stop_returns_at_once_and_is_the_last_thing_reported(bench: Bench) -> None:
-    listening = bench.listen()
-    until(lambda: "frame" in listening.events)
-    listening.stop.set()
-    listening.thread.join(3)
-    assert listening.events == ["connected", "frame", "stopped"]
 
 
 def test_stop_during_the_handshake_leaves_no_connection_behind(bench: Bench) -> None:
@@ -105,23 +75,6 @@ def test_stop_during_the_handshake_leaves_no_connection_behind(bench: Bench) -> 
     until(lambda: len(bench.peer.told) == 1 and not bench.peer.live)
     assert bench.peer.told == [[]]
     assert listening.events == []
-
-
-def test_an_exception_of_the_sink_ends_the_listening_and_the_connection(bench: Bench) -> None:
-    listening = bench.listen()
-    listening.failing = JournalFull()
-    assert listening.end() is listening.failing
-    until(lambda: not bench.peer.live)
-    assert bench.peer.attempts == 1
-    assert listening.events == ["connected", f"JournalFull: {JournalFull()}"]
-
-
-def test_an_exception_of_wanted_ends_the_listening_and_the_connection(bench: Bench) -> None:
-    listening = bench.listen()
-    until(lambda: "frame" in listening.events)
-    bench.wanted = dict.fromkeys(range(3001), Mode.FULL)
-    assert isinstance(listening.end(), RequestRefused)
-    until(lambda: not bench.peer.live)
 
 
 def test_text_of_any_kind_is_handed_on_and_harms_nothing(

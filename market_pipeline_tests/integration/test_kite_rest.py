@@ -1,15 +1,10 @@
 """Kite's REST half through the real SDK, against a peer with prepared replies."""
 
-import contextlib
 import datetime as dt
 import json
 import sys
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -26,66 +21,12 @@ from market_pipeline.errors import (
     UnexpectedReply,
 )
 from market_pipeline.market import Interval
+from market_pipeline_tests.rest_cases import HTML, JSON, Peer
+from market_pipeline_tests.rest_cases import peer as peer
 
 SECRET = "s3cret-access-token"
 INFY, NIFTY, GOLD = 408065, 256265, 13000707
 START = datetime(2026, 10, 5, 3, 45, tzinfo=UTC)  # 09:15 in India
-
-
-class Peer:
-    """Answers every request with one prepared reply, and notes the requests."""
-
-    def __init__(self) -> None:
-        self.root = ""
-        self.status = 200
-        self.kind: str | None = "application/json"
-        self.body = b""
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.answer = threading.Event()
-        self.answer.set()
-
-    def prepare(self, status: int, kind: str | None, body: str) -> None:
-        self.status, self.kind, self.body = status, kind, body.encode()
-
-    def ok(self, data: Any) -> None:
-        self.prepare(200, "application/json", json.dumps({"status": "success", "data": data}))
-
-    @property
-    def query(self) -> dict[str, str]:
-        return {k: v[0] for k, v in parse_qs(urlsplit(self.seen[-1][0]).query).items()}
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    peer = Peer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            peer.seen.append((self.path, dict(self.headers)))
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            peer.answer.wait(5)
-            self.send_response(peer.status)
-            if peer.kind:
-                self.send_header("Content-Type", peer.kind)
-            self.send_header("Content-Length", str(len(peer.body)))
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError):  # the client may have given up waiting
-                self.wfile.write(peer.body)
-
-        do_POST = do_GET
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    peer.root = f"http://127.0.0.1:{server.server_port}"
-    yield peer
-    peer.answer.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @pytest.fixture
@@ -96,9 +37,6 @@ def kite(peer: Peer) -> Kite:
 def error_json(kind: str | None, message: str = "no") -> str:
     reply = {"status": "error", "message": message, "data": None, "error_type": kind}
     return json.dumps({name: value for name, value in reply.items() if value is not None})
-
-
-JSON, HTML = "application/json", "text/html"
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,11 @@
 """Kite's adapter and certificates: the access token travels in the address of the connection."""
 
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
@@ -18,6 +13,7 @@ from websockets.sync.server import ServerConnection, serve
 from market_pipeline.brokers import kite_ticker
 from market_pipeline.brokers.kite import Kite
 from market_pipeline.errors import BrokerUnavailable
+from market_pipeline_tests.certificates import self_signed
 
 
 class Sink:
@@ -34,23 +30,6 @@ class Sink:
     def text(self, message: str) -> None: ...
 
     def disconnected(self, cause: str) -> None: ...
-
-
-def self_signed(pem: Path) -> ssl.SSLContext:
-    """Write a certificate for localhost that no authority signed, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    certificate = builder.add_extension(names, False).sign(key, hashes.SHA256())
-    encoding = serialization.Encoding.PEM
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem.write_bytes(key.private_bytes(encoding, *private) + certificate.public_bytes(encoding))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
 
 
 @contextmanager

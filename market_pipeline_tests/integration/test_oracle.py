@@ -15,8 +15,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from market_pipeline.brokers import kite_wire
-from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import Mode
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database
@@ -213,7 +211,7 @@ class MarketLine(Line):
 
     def writer(self, run_id: str = "run", batch_bytes: int = 8_000_000) -> Writer:
         store = TickStore(self.database.url, "test-0", run_id)
-        opened = Writer(store, self.folder, Stateless(kite_wire.decode), self, batch_bytes)
+        opened = Writer(store, self.folder, self.decoder, self, batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened

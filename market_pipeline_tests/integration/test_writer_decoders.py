@@ -16,7 +16,15 @@ from market_pipeline_tests import journals, rebuilds
 from market_pipeline_tests.builders import Known, Packet, fetch, frame
 from market_pipeline_tests.journals import Line, drain
 
-line = journals.line
+plain = journals.line
+
+
+@pytest.fixture
+def line(plain: Line) -> Line:
+    """A line whose decoder remembers."""
+    plain.decoder = Counting()
+    return plain
+
 
 PRICES = "SELECT seq, last_price FROM ticks ORDER BY seq"
 
@@ -68,7 +76,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_connection_begins_anew_within_one_batch(line: Line) -> None:
     receive(line, 5)
     receive(line, 3, first=10)
-    drain(line.writer(decoder=Counting()))
+    drain(line.writer())
     assert numbers(line) == [1, 2, 3, 4, 5, 1, 2, 3]
 
 
@@ -76,15 +84,15 @@ def test_a_new_connection_begins_anew_within_one_batch(line: Line) -> None:
 def test_batches_of_any_size_make_the_same(line: Line, batch_bytes: int) -> None:
     receive(line, 30)
     receive(line, 10, first=40)
-    drain(line.writer(batch_bytes=batch_bytes, decoder=Counting()))
+    drain(line.writer(batch_bytes=batch_bytes))
     assert numbers(line) == [*range(1, 31), *range(1, 11)]
 
 
 def test_a_restart_in_the_middle_of_a_connection_goes_on_from_there(line: Line) -> None:
     receive(line, 5)
-    drain(line.writer("first", decoder=Counting()))  # its checkpoint is of the beginning
+    drain(line.writer("first"))  # its checkpoint is of the beginning
     receive_more(line, 5, first=5)
-    drain(line.writer("second", decoder=Counting()))
+    drain(line.writer("second"))
     assert numbers(line) == list(range(1, 11))
 
 
@@ -95,18 +103,19 @@ def receive_more(line: Line, frames: int, first: int) -> None:
 
 def test_a_restart_goes_on_from_a_checkpoint(line: Line, often: None) -> None:
     receive(line, 5)
-    opened = line.writer("first", decoder=Counting())
+    opened = line.writer("first")
     drain(opened)
     opened.checkpoint()
     assert fetch(line.database, "SELECT checkpoint_position = position FROM journal_positions") == [
         (True,)
     ]
     receive_more(line, 5, first=5)
-    drain(line.writer("second", decoder=Counting()))
+    drain(line.writer("second"))
     assert numbers(line) == list(range(1, 11))
 
 
-def test_a_checkpoint_of_before_there_were_decoders_is_read(line: Line, often: None) -> None:
+def test_a_checkpoint_of_before_there_were_decoders_is_read(plain: Line, often: None) -> None:
+    line = plain
     receive(line, 5)
     drain(line.writer("first"))
     (state,) = fetch(line.database, "SELECT checkpoint FROM journal_positions")[0]
@@ -119,7 +128,7 @@ def test_a_checkpoint_of_before_there_were_decoders_is_read(line: Line, often: N
 
 def test_a_rebuild_begins_with_what_was_remembered(line: Line, often: None) -> None:
     receive(line, 20)
-    opened = line.writer(batch_bytes=500, decoder=Counting())
+    opened = line.writer(batch_bytes=500)
     drain(opened)
     opened.close()
     before: Any = fetch(line.database, PRICES)
