@@ -2,12 +2,14 @@
 
 import time
 
+from market_pipeline.config import BrokerName
 from market_pipeline.storage import instruments
 from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.faults.world import World, poll
 
 RECONNECTED = 5.0  # seconds, as promised after a dropped socket
 SILENCE_NOTICED = 16.0  # ten seconds of patience, a look every second, and the reconnection
+FYERS_SILENCE_NOTICED = 75.0  # a minute: pings are answered, and there are no heartbeats
 SILENT_INSTRUMENTS_TOLD = 45.0  # half a minute for the first packet, and two looks
 REFUSALS_WAITED_OUT = 20.0  # ten seconds between attempts that were refused
 
@@ -23,7 +25,7 @@ def silent_but_open(world: World) -> None:
     for _ in range(3 if world.full else 1):
         begun = time.monotonic()
         world.exchange.fault("silence")
-        poll(60, lambda: not world.exchange.connections(), world.say)
+        poll(90, lambda: not world.exchange.connections(), world.say)
         world.exchange.fault("silence", on=False)
         world.await_live()
         world.recovered_in = max(world.recovered_in, time.monotonic() - begun)
@@ -93,11 +95,19 @@ def token_expires(world: World) -> None:
 
 
 def login_refused_once(world: World) -> None:
-    """A 403 though the token is good; the next login gives the same token again."""
-    world.exchange.fault("refuse_upgrade", status=403)
+    """A refusal though the token is good; the next login gives the same token again."""
+    is_fyers = world.broker is BrokerName.FYERS_SIMULATOR
+
+    def refuse(is_refused: bool) -> None:
+        if is_fyers:  # which answers the login on the line
+            world.exchange.fault("refuse", on=is_refused)
+        else:
+            world.exchange.fault("refuse_upgrade", status=403 if is_refused else None)
+
+    refuse(True)
     world.exchange.fault("drop")
     world.await_state("awaiting_login")
-    world.exchange.fault("refuse_upgrade", status=None)
+    refuse(False)
     world.log_in()
     world.recover()
 

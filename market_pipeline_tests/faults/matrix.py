@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,13 @@ class Fault:
     needs: Callable[[], str | None] = field(default=lambda: None)
     """Says what is missing on this machine, if something is."""
     broker: BrokerName = BrokerName.SIMULATOR
+    fyers_limit: float | None = None
+    """Where it differs, as Fyers sends no heartbeats."""
+
+    def of(self, broker: BrokerName) -> "Fault":
+        """Return the same fault at a broker."""
+        limit = self.fyers_limit if broker is BrokerName.FYERS_SIMULATOR else None
+        return replace(self, broker=broker, limit=limit or self.limit)
 
 
 @contextmanager
@@ -196,7 +203,12 @@ FAULTS = [
         options=("--every-second",),
     ),
     Fault("socket dropped", plain(broker.socket_dropped), broker.RECONNECTED),
-    Fault("silent but open", plain(broker.silent_but_open), broker.SILENCE_NOTICED),
+    Fault(
+        "silent but open",
+        plain(broker.silent_but_open),
+        broker.SILENCE_NOTICED,
+        fyers_limit=broker.FYERS_SILENCE_NOTICED,
+    ),
     Fault(
         "instruments fall silent",
         plain(broker.instruments_fall_silent),
@@ -214,7 +226,7 @@ FAULTS = [
         options=("--starts-at", _before_midnight()),
     ),
     Fault("token expires, login later", plain(broker.token_expires), broker.RECONNECTED),
-    Fault("login refused (403), same token", plain(broker.login_refused_once), broker.RECONNECTED),
+    Fault("login refused, same token", plain(broker.login_refused_once), broker.RECONNECTED),
     Fault(
         "too many connections (429)", plain(broker.too_many_connections), broker.REFUSALS_WAITED_OUT
     ),

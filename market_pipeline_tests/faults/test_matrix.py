@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 
@@ -29,13 +28,12 @@ def test_no_packet_is_lost_or_stored_twice(
     template: str,
     rows: list[Row],
 ) -> None:
+    fault = fault.of(broker)
     if missing := fault.needs():
         assert not os.environ.get("CI"), f"CI must have it: {missing}"
         pytest.skip(missing)
     with ExitStack() as around:
-        world, cause = fault.scene(
-            replace(fault, broker=broker), full, lambda: Database(new_database(template)), around
-        )
+        world, cause = fault.scene(fault, full, lambda: Database(new_database(template)), around)
         world.start()
         cause()
         world.stop()
