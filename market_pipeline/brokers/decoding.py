@@ -10,6 +10,9 @@ class Decoder(Protocol):
     """Reads the frames of one stream in their order; the same frames give the same packets however
     they are divided. Pure but for what it remembers: it never raises, and takes CPU time alone."""
 
+    remembers: bool
+    """Whether a frame can be understood only with those before it on its connection."""
+
     def decode(self, frames: Sequence[bytes]) -> Decoded:
         """Read the packets of the next frames of a connection."""
 
@@ -32,6 +35,8 @@ class Decoder(Protocol):
 
 class Stateless:
     """The decoder of a broker each of whose frames says all there is to know."""
+
+    remembers = False
 
     def __init__(self, decode: Callable[[Sequence[bytes]], Decoded]) -> None:
         self.decode = decode

@@ -187,6 +187,8 @@ class Decoder:
     with nothing but the last price. Items of depth are counted and give none.
     """
 
+    remembers = True
+
     def __init__(self) -> None:
         self._topics = Topics()
         self.depth_items = 0
@@ -206,11 +208,7 @@ class Decoder:
         return self._topics.state()
 
     def load(self, state: bytes) -> None:
-        """Go on from a state that was written down.
-
-        Raises:
-            ValueError: it is damaged, or another version's.
-        """
+        """Go on from a state that was written down; raises ValueError where it is damaged."""
         self._topics.load(state)
 
     def decode(self, frames: Sequence[bytes]) -> Decoded:

@@ -19,7 +19,7 @@ _ROOM_POLL_SECONDS = 1.0
 
 
 class Listener:
-    """Runs in a thread of its own until `ending` is set; `say` is told each change of state.
+    """Runs in a thread of its own until `end` is called; `say` is told each change of state.
 
     While `full` is set the journal takes no more, and whoever stores it should delete from it what
     is stored.
@@ -31,7 +31,17 @@ class Listener:
         self._broker, self._journal, self._wanted, self._say = broker, journal, wanted, say
         self.ending = Event()
         self.full = Event()
+        self._line_ends = Event()
         self.sink = JournalSink(journal, self.ending)
+
+    def end(self) -> None:
+        """Listen no more; `run` returns soon."""
+        self.ending.set()
+        self._line_ends.set()
+
+    def renew(self) -> None:
+        """Make the connection anew."""
+        self._line_ends.set()
 
     def run(self, run_id: str) -> None:
         """Listen.
@@ -42,11 +52,14 @@ class Listener:
         """
         self._note(RecordKind.STARTED, run_id)
         while not self.ending.is_set():
+            self._line_ends.clear()
+            if self.ending.is_set():  # meanwhile
+                return
             self._say(State.CONNECTING, "")
             refused = self._broker.token_fingerprint()
             try:
                 self._broker.listen(
-                    lambda: self._wanted.modes, self.sink, self.ending, self._wanted.patience
+                    lambda: self._wanted.modes, self.sink, self._line_ends, self._wanted.patience
                 )
             except TokenExpired as error:
                 self._await_login(refused, error)

@@ -45,6 +45,8 @@ class Memory:
     last_received_at: int | None = None
     is_stopped: bool = True
     is_first_frame: bool = True
+    blind_since: int | None = None
+    """The end of damage after which frames cannot be understood until a new connection begins."""
 
     def copy(self) -> "Memory":
         return Memory(
@@ -54,6 +56,7 @@ class Memory:
             self.last_received_at,
             self.is_stopped,
             self.is_first_frame,
+            self.blind_since,
         )
 
     def dump(self) -> bytes:
@@ -91,12 +94,16 @@ class Interpreter:
                 at = memory.last_received_at or 0
                 rejected.append(Rejected(item.position, at, DAMAGED_JOURNAL, item.payload))
                 gaps.append((GapEvent(at, DAMAGED_JOURNAL), memory.connection))
-                memory.is_first_frame = True
+                memory.is_first_frame = not memory.decoder.remembers
                 memory.connection = item.position  # the line may have been lost and back in there
+                if memory.decoder.remembers:  # rather nothing than what may have changed since
+                    begins.append(len(frames))
+                    memory.blind_since = item.end
                 continue
             gaps += [(event, memory.connection) for event in _gap_events(item, memory)]
             if item.kind is RecordKind.CONNECTED:
                 memory.connection = item.position
+                memory.blind_since = None
                 begins.append(len(frames))
             elif item.kind is RecordKind.FRAME:
                 frames.append(item)

@@ -14,9 +14,10 @@ class JournalSink:
         self.frames = 0
         self.connections = 0
         self.is_connected = False
+        self.connected_at = 0  # in the journal, the last time
 
     def connected(self) -> None:
-        self._journal.append(RecordKind.CONNECTED, b"")
+        self.connected_at = self._journal.append(RecordKind.CONNECTED, b"")
         self.connections += 1
         self.is_connected = True
 

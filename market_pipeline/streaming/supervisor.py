@@ -114,6 +114,7 @@ class _Stream:
         self.stale: list[int] = []
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
+        self._renewed_for = 0
         self._lag: float | None = None
 
     def run(
@@ -175,6 +176,15 @@ class _Stream:
             self.writer.checkpoint()
             self.journal.make_room(self.writer.checkpoint_position)
 
+    def _renew_if_blind(self) -> None:
+        """Ask for a new connection, and with it for all values, where damage has cost them."""
+        since = self.writer.progress.blind_since
+        if since is None or since <= max(self.sink.connected_at, self._renewed_for):
+            return
+        self._renewed_for = since
+        log.error("stream %s: bytes of the journal were spoilt; connecting anew", self.name)
+        self.listener.renew()
+
     def _refresh(self) -> None:
         # Soon after each minute has ended, when its last ticks are in.
         while not self.listener.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
@@ -197,6 +207,7 @@ class _Stream:
             for job in wait(jobs, timeout=0.1, return_when=FIRST_COMPLETED).done:
                 job.result()  # raises what ended it
                 raise RuntimeError(f"a thread of stream {self.name} ended by itself")
+            self._renew_if_blind()
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + _BEAT_SECONDS
@@ -269,7 +280,7 @@ class _Stream:
 
     def _end(self, pool: ThreadPoolExecutor, jobs: list[Future[None]], reason: str) -> None:
         """Close the line, store what is in the journal, say there how it ended."""
-        self.listener.ending.set()
+        self.listener.end()
         wait(jobs[:1], timeout=_LISTENER_SECONDS)
         with suppress(JournalError):
             self.journal.append(RecordKind.STOPPED, reason.encode())

@@ -39,6 +39,8 @@ class Progress:
     anomalies: int = 0
     lags_ms: list[float] = field(default_factory=list)
     last_seen: LastSeen = field(default_factory=LastSeen)
+    blind_since: int | None = None
+    """See Memory."""
 
 
 class _Prepared(NamedTuple):
@@ -108,9 +110,16 @@ class Writer:
             self._memory.last_received_at = int(found.last_received_at.timestamp() * 1e6) * 1000
         self._memory.observer.arrivals = found.arrivals
         self._memory.is_stopped = found.is_stopped
-        self._memory.is_first_frame = True  # to end a gap that is open, should there be one
+        # To end a gap that is open, should there be one and frames be understood.
+        self._memory.is_first_frame = not self._is_blind(self._memory)
         self.progress.position = found.position
         self.checkpoint_position = found.checkpoint_position
+
+    def _is_blind(self, memory: Memory) -> bool:
+        """Tell whether what was known of a connection has been lost to damage."""
+        if not memory.decoder.remembers or memory.connection < 0:
+            return False
+        return memory.blind_since is not None or memory.decoder.state() == self._decoder.state()
 
     def step(self) -> bool:
         """Store what the journal has, up to a batch; return whether there was anything.
@@ -220,6 +229,7 @@ class Writer:
         progress.ticks += len(batch.ticks["time"])
         progress.faults += len(batch.rejected)
         progress.anomalies = memory.observer.anomalies
+        progress.blind_since = memory.blind_since
         progress.last_seen.observe(batch.ticks, memory.connection, memory.last_received_at or 0)
         if len(batch.ticks["time"]):
             oldest = int(batch.ticks["received_at"].min())

@@ -11,9 +11,10 @@ from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import Decoded
 from market_pipeline.streaming import checkpoints, writer
 from market_pipeline.streaming.rebuild import rebuild
-from market_pipeline.streaming.records import RecordKind
+from market_pipeline.streaming.records import Record, RecordKind, scan
+from market_pipeline.streaming.segments import segments
 from market_pipeline_tests import journals, rebuilds
-from market_pipeline_tests.builders import Known, Packet, fetch, frame
+from market_pipeline_tests.builders import OPEN, Known, Packet, fetch, frame
 from market_pipeline_tests.journals import Line, drain
 
 plain = journals.line
@@ -31,6 +32,8 @@ PRICES = "SELECT seq, last_price FROM ticks ORDER BY seq"
 
 class Counting:
     """Says of each frame which one of its connection it is: in the fraction of the price."""
+
+    remembers = True
 
     def __init__(self, frames: int = 0) -> None:
         self.frames = frames
@@ -112,6 +115,54 @@ def test_a_restart_goes_on_from_a_checkpoint(line: Line, often: None) -> None:
     receive_more(line, 5, first=5)
     drain(line.writer("second"))
     assert numbers(line) == list(range(1, 11))
+
+
+def flip(line: Line, frame_number: int) -> None:
+    """Spoil one of the frames in the journal."""
+    base, file = segments(line.folder)[-1]
+    data = bytearray(file.read_bytes())
+    frames = [
+        item
+        for item in scan(bytes(data), base)
+        if isinstance(item, Record) and item.kind is RecordKind.FRAME
+    ]
+    data[(frames[frame_number].position + frames[frame_number].end) // 2 - base] ^= 1
+    file.write_bytes(data)
+
+
+GAPS = "SELECT cause, extract(epoch FROM ended_at)::bigint FROM gaps ORDER BY started_at"
+
+
+def test_after_damage_the_gap_lasts_until_a_connection_begins_anew(line: Line) -> None:
+    receive(line, 6)
+    receive(line, 3, first=10)
+    flip(line, 2)
+    opened = line.writer()
+    opened.step()
+    assert opened.progress.blind_since is None  # the new connection has been reached
+    assert fetch(line.database, GAPS) == [("damaged journal", OPEN + 10)]
+
+
+def test_a_decoder_that_remembers_begins_anew_after_damage(line: Line) -> None:
+    receive(line, 6)
+    flip(line, 2)
+    opened = line.writer()
+    drain(opened)
+    assert numbers(line) == [1, 2, 1, 2, 3]
+    assert opened.progress.blind_since is not None
+    assert fetch(line.database, GAPS) == [("damaged journal", None)]
+
+
+def test_a_restart_after_damage_does_not_end_its_gap(line: Line, often: None) -> None:
+    receive(line, 4)
+    flip(line, 3)  # the last: nothing of the connection is known after it
+    drain(line.writer("first"))
+    receive_more(line, 2, first=5)
+    drain(line.writer("second"))
+    assert fetch(line.database, GAPS) == [("damaged journal", None)]
+    receive(line, 2, first=10)
+    drain(line.writer("third"))
+    assert fetch(line.database, GAPS) == [("damaged journal", OPEN + 10)]
 
 
 def test_a_checkpoint_of_before_there_were_decoders_is_read(plain: Line, often: None) -> None:
