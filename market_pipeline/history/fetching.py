@@ -134,8 +134,9 @@ class Fetcher:
             try:
                 for each in running:
                     each.result()
-            finally:
+            except BaseException:  # also Ctrl-C, and what ends a run of Dagster's
                 self._stop.set()
+                raise
         return self._totals
 
     def _work(self) -> None:

@@ -144,6 +144,15 @@ def test_several_gaps_of_a_day_take_one_request_for_each_instrument(day: Day) ->
     assert day.is_true("NSE:RELIANCE")
 
 
+def test_gaps_of_several_days_are_filled_in_one_run(day: Day) -> None:
+    day.gap(day.minute(60), day.minute(62), "NSE:RELIANCE")
+    for earlier in (1, 2, 3):
+        before = timedelta(days=earlier)
+        day.gap(day.minute(60) - before, day.minute(62) - before, "NSE:RELIANCE")
+    assert day.repair()[:3] == (4, 0, 0)
+    assert day.history_requests() == 4
+
+
 def test_a_gap_that_was_filled_is_not_looked_at_again(day: Day) -> None:
     day.gap(day.minute(60), day.minute(62))
     day.repair()
