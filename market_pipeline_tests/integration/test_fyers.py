@@ -227,7 +227,7 @@ def test_a_malformed_frame_is_handed_on_and_the_connection_stays(
 ) -> None:
     until(lambda: listening.frames)
     simulator.fault("malformed")
-    until(lambda: fyers.decoder().decode(listening.frames).faults)
+    until(lambda: fyers.decoder().decode(list(listening.frames)).faults)
     assert not listening.causes
 
 

@@ -71,7 +71,7 @@ class Sink:
         self.causes.append(cause)
 
     def full_packets_of(self, kite: Broker) -> set[int]:
-        packets = kite.decoder().decode(self.frames).packets
+        packets = kite.decoder().decode(list(self.frames)).packets
         return set(packets["token"][packets["exchange_time"] > 0].tolist())
 
 
@@ -155,7 +155,7 @@ def test_every_subscribed_instrument_sends_full_packets(
     kite: Broker, tokens: list[int], listening: Listening
 ) -> None:
     until(lambda: listening.sink.full_packets_of(kite) == set(tokens))
-    assert not kite.decoder().decode(listening.sink.frames).faults
+    assert not kite.decoder().decode(list(listening.sink.frames)).faults
 
 
 def test_an_instrument_wanted_later_sends_too(
@@ -184,7 +184,7 @@ def test_a_malformed_frame_is_handed_on_and_the_connection_stays(
 ) -> None:
     until(lambda: listening.sink.frames)
     simulator.fault("malformed")
-    until(lambda: kite.decoder().decode(listening.sink.frames).faults)
+    until(lambda: kite.decoder().decode(list(listening.sink.frames)).faults)
     assert not listening.sink.causes
 
 
