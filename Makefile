@@ -20,7 +20,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # One that is given as in `make demo BROKER=fyers`; the pipeline's own setting of that name is another.
 CHOSEN_BROKER = $(if $(findstring command,$(origin BROKER)),--broker $(BROKER))
 
-.PHONY: help demo test timescale lint format bench faults soak fuzz clean
+.PHONY: help demo test slow timescale lint format bench faults soak fuzz clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -30,7 +30,10 @@ demo: $(INSTALLED) ## Run everything against a simulated exchange (BROKER=fyers:
 	$(BIN)/market-pipeline demo $(CHOSEN_BROKER)
 
 test: lint ## Check formatting, lint, types and behaviour: green or red
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(INSTALLED) ## Run the tests that take long: a killed backfill, the vendor's own socket
+	$(BIN)/python -m pytest -m slow
 
 timescale: $(INSTALLED) ## Run the integration tests on TimescaleDB in WebAssembly
 	$(BIN)/python -m pytest market_pipeline_tests/integration --timescale

@@ -2,14 +2,15 @@
 
 import functools
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from market_pipeline import yaml_file
 from market_pipeline.calendar_table import (
     Hours,
     InstrumentClass,
@@ -21,7 +22,6 @@ from market_pipeline.calendar_table import (
     Trading,
     market_of,
 )
-from market_pipeline.errors import ConfigurationError
 from market_pipeline.market import Exchange
 
 _PACKAGED = Path(__file__).with_name("calendar.yaml")
@@ -174,8 +174,8 @@ class _File(_Entry):
         )
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, and reads 2026-12-05 and 15:30 as text.
+class _Loader(yaml_file.Loader):
+    """Reads 2026-12-05 and 15:30 as text.
 
     YAML takes them for a date, which fails without saying in which entry, and for the number 930.
     """
@@ -187,39 +187,9 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                problem = f"{key!r} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
 
 def _table(path: Path) -> Table:
-    content = _content(path)
-    try:
-        return _File.model_validate(content).table()
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{_where(item['loc'], content)}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        )
-        raise ConfigurationError(f"{path}: {problems}") from None
-
-
-def _content(path: Path) -> Any:
-    try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: must hold `hours`, `years` or `days`")
-    return content
+    return yaml_file.read(path, _File, "`hours`, `years` or `days`", _where, _Loader).table()
 
 
 def _where(location: tuple[int | str, ...], content: dict[str, Any]) -> str:

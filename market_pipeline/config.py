@@ -27,6 +27,10 @@ class BrokerName(StrEnum):
         return [first.value] if first else []
 
 
+PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
+"""Whose protocols each simulated broker speaks."""
+
+
 def _default_home() -> Path:
     # Root's own folder is closed to the account that PostgreSQL runs under.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
     @property
     def is_simulated(self) -> bool:
         """Whether the broker is the simulated exchange, whichever protocol it speaks."""
-        return self.broker in (BrokerName.SIMULATOR, BrokerName.FYERS_SIMULATOR)
+        return self.broker in PROTOCOLS
 
     @property
     def calendar(self) -> Calendar:

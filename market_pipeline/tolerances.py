@@ -4,7 +4,7 @@ Here are the values and the reader of the files; what is made of them is in reco
 """
 
 import functools
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from market_pipeline.errors import ConfigurationError
+from market_pipeline import yaml_file
 from market_pipeline.market import Segment
 
 _PACKAGED = Path(__file__).with_name("tolerances.yaml")
@@ -225,18 +224,6 @@ class _File(_Entry):
         }
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
-        if twice:
-            problem = f"{twice[0]!r} is there twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 @functools.cache
 def _packaged() -> Tolerances:
     own = _read(_PACKAGED)
@@ -245,27 +232,7 @@ def _packaged() -> Tolerances:
 
 
 def _read(path: Path) -> _File:
-    content = _content(path)
-    try:
-        return _File.model_validate(content)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{_where(item['loc'], content)}{item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        )
-        raise ConfigurationError(f"{path}: {problems}") from None
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: must hold `tolerances` or `settles_after`")
-    return content
+    return yaml_file.read(path, _File, "`tolerances` or `settles_after`", _where)
 
 
 def _where(location: tuple[int | str, ...], content: dict[str, Any]) -> str:
@@ -281,4 +248,4 @@ def _where(location: tuple[int | str, ...], content: dict[str, Any]) -> str:
             f" ({', '.join(told)})" if told else ""
         )
         parts = [number, *(part for part in location[2:] if isinstance(part, str))]
-    return f"{', '.join(parts)}: " if parts else ""
+    return ", ".join(parts)

@@ -29,7 +29,7 @@ from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.observations import Arrivals, Observer
 from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
 from market_pipeline.streaming.writer import Writer
-from market_pipeline_tests import bench_candles, bench_history
+from market_pipeline_tests import bench_candles, bench_fyers, bench_history
 from market_pipeline_tests.bench_frames import (
     INSTRUMENTS,
     PACKETS_PER_FRAME,
@@ -241,6 +241,7 @@ def main() -> None:
         decode_rates(options.rounds),
         {"kiteconnect": 50.0},
     )
+    bench_fyers.run(console)
     with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
         home = Path(scratch)
         home.chmod(0o755)  # PostgreSQL runs under another account when root benchmarks

@@ -3,7 +3,6 @@
 Run with python -m market_pipeline_tests.bench_fyers.
 """
 
-import argparse
 import importlib
 import logging
 import random
@@ -16,6 +15,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from market_pipeline.brokers import fyers_wire
 from market_pipeline.brokers.fyers_wire import Decoder, data_frame, snapshot_item, update_item
@@ -123,17 +124,15 @@ def rates(compared: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, f
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--updates", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    found = rates(methods(options.updates), options.rounds)
+def run(console: Console, count: int = 100_000, rounds: int = 7) -> None:
+    """Compare, and show how many updates a second each reads."""
+    found = rates(methods(count), rounds)
     theirs = found.get("fyers-apiv3")
+    table = Table("Fyers", "updates a second", "x fyers-apiv3 (10)", title="Decoding Fyers' frames")
     for name, rate in found.items():
-        ratio = f"{rate / theirs:.1f} x fyers-apiv3" if theirs else "fyers-apiv3 is not installed"
-        print(f"{name:22} {rate:12,.0f} updates/s, {ratio}")  # noqa: T201
+        table.add_row(name, f"{rate:,.0f}", f"{rate / theirs:.1f}" if theirs else "not installed")
+    console.print(table)
 
 
 if __name__ == "__main__":
-    main()
+    run(Console())

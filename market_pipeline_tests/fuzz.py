@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib.util import find_spec
 from multiprocessing.sharedctypes import Synchronized
@@ -93,16 +93,8 @@ def _check_bytes(decoded: Decoded, row: int, packet: bytes) -> None:
 
 def fuzz_decoder(data: bytes) -> None:
     """Decode the input as a frame, and as several that are each preceded by their length."""
-    for frames in ([data], list(_divided(data))):
+    for frames in ([data], list(fuzz_fyers.divided(data))):
         check_decoded(frames, kite_wire.decode(frames))
-
-
-def _divided(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + 2 <= len(data):
-        end = at + 2 + _LENGTH.unpack_from(data, at)[0]
-        yield data[at + 2 : end]
-        at = end
 
 
 def check_items(data: bytes, items: Sequence[Record | Damage], base: int) -> int:

@@ -14,7 +14,7 @@ _LENGTH = struct.Struct(">H")
 
 def fuzz_fyers(data: bytes) -> None:
     """Decode frames, all at once and one by one with the state written down in between."""
-    frames = list(_divided(data))
+    frames = list(divided(data))
     together = Decoder().decode(frames)
     _check(together, len(frames))
     one_by_one = list(_one_by_one(frames))
@@ -41,7 +41,8 @@ def _one_by_one(frames: Sequence[bytes]) -> Iterator[Decoded]:
         state = decoder.state()
 
 
-def _divided(data: bytes) -> Iterator[bytes]:
+def divided(data: bytes) -> Iterator[bytes]:
+    """Cut bytes into frames, each preceded by its length."""
     at = 0
     while at + 2 <= len(data):
         end = at + 2 + _LENGTH.unpack_from(data, at)[0]

@@ -11,11 +11,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import psycopg
 
 from market_pipeline import brokers
+from market_pipeline.brokers.kite import Kite
+from market_pipeline.brokers.limits import Budget, RequestKind, Window
 from market_pipeline.config import Settings
 from market_pipeline.history.backfill import MINUTE, Backfill, Scope
 from market_pipeline.history.fetching import Source, Totals
@@ -33,6 +36,7 @@ from market_pipeline_tests.dagster_cases import rows, run_sql
 DAY = date(2026, 11, 20)
 EVENING = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 NAMES = ("NSE:INFY", "NSE:RELIANCE", "NSE:SBIN")
+_UNPACED = Budget("unpaced", (Window(1000, 1.0),))
 _MOMENTS = {"open": 0, "high": 15, "low": 30, "close": 59}
 
 
@@ -169,8 +173,12 @@ def simulated_day(
     starts_at: datetime = EVENING,
     always_open: bool = False,
     recent_listings: int = 0,
+    is_paced: bool = False,
 ) -> Iterator[Day]:
-    """Run an exchange, on the evening of the day, with three shares subscribed."""
+    """Run an exchange, on the evening of the day, with three shares subscribed.
+
+    Neither it nor we keep requests apart, unless ours are to be paced.
+    """
     options = SimulatorOptions(
         port=0,
         always_open=always_open,
@@ -179,7 +187,8 @@ def simulated_day(
         instruments=60,
         recent_listings=recent_listings,
     )
-    with kite_server.running(options) as exchange:
+    budgets = Kite.budgets if is_paced else dict.fromkeys(RequestKind, _UNPACED)
+    with kite_server.running(options) as exchange, mock.patch.object(Kite, "budgets", budgets):
         settings = Settings(
             _env_file=None,
             simulator_url=exchange.url,

@@ -15,6 +15,22 @@ from market_pipeline.market import Mode
 SECRET = "s3cret-access-token"
 
 
+class StopsWhenConnected:
+    """A sink that stops the listening as soon as a connection is established."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def connected(self) -> None:
+        self.stop.set()
+
+    def frame(self, payload: bytes) -> None: ...
+
+    def text(self, message: str) -> None: ...
+
+    def disconnected(self, cause: str) -> None: ...
+
+
 def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

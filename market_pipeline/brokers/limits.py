@@ -31,16 +31,17 @@ class RequestKind(StrEnum):
     OTHER = "other"
 
 
+BudgetKey = tuple[str, str, str]
+"""Of which broker, account and budget a state is."""
+
+Change = Callable[[str, float], tuple[str, float]]
+"""Makes of a state and the time the new state, and a number to return beside it."""
+
+
 class BudgetStore(Protocol):
     """Where the states of budgets are kept."""
 
-    def update(
-        self,
-        broker: str,
-        account: str,
-        budget: str,
-        change: Callable[[str, float], tuple[str, float]],
-    ) -> float:
+    def update(self, key: BudgetKey, change: Change) -> float:
         """Replace a state, and return the number that `change` returns beside the new one.
 
         `change` is given the state, "{}" before the first, and the time in seconds since 1970.
@@ -52,17 +53,10 @@ class BudgetStore(Protocol):
 class LocalBudgets:
     """The budgets of one process, for commands that need no database."""
 
-    _states: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _states: dict[BudgetKey, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def update(
-        self,
-        broker: str,
-        account: str,
-        budget: str,
-        change: Callable[[str, float], tuple[str, float]],
-    ) -> float:
-        key = (broker, account, budget)
+    def update(self, key: BudgetKey, change: Change) -> float:
         with self._lock:
             self._states[key], result = change(self._states.get(key, "{}"), time.time())
         return result
@@ -113,13 +107,13 @@ class Limiter:
             state, wait = decide(BudgetState.read(text), budget, caller, now)
             return state.write(), wait
 
-        return self.store.update(self.broker, self.account, budget.name, change)
+        return self.store.update((self.broker, self.account, budget.name), change)
 
     def _tell(self, budget: Budget, retry_after: float | None) -> None:
         def change(text: str, now: float) -> tuple[str, float]:
             return refused(BudgetState.read(text), retry_after, now).write(), 0.0
 
-        self.store.update(self.broker, self.account, budget.name, change)
+        self.store.update((self.broker, self.account, budget.name), change)
 
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -5,7 +5,6 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import polars as pl
@@ -15,7 +14,8 @@ from rich.live import Live
 
 from market_pipeline import brokers, dashboard, services, stack
 from market_pipeline.commands.connected import configured
-from market_pipeline.config import BrokerName, Settings
+from market_pipeline.commands.simulator import SimulatedBroker
+from market_pipeline.config import PROTOCOLS, BrokerName, Settings
 from market_pipeline.errors import BrokerUnavailable, DatabaseUnavailable
 from market_pipeline.sessions import trading_date
 from market_pipeline.stack import Stack
@@ -25,15 +25,6 @@ from market_pipeline.storage.database import Database
 _WATCH_SECONDS = 1.0
 # How many of each group there are among so many instruments of the demo.
 _MIX = {"INDEX": 4, "EQ": 24, "FUT": 10, "CE": 5, "PE": 5, "CD": 2}
-
-_PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
-"""What the simulated exchange speaks, by the broker that is simulated."""
-
-
-class DemoBroker(StrEnum):
-    KITE = "kite"
-    FYERS = "fyers"
-
 
 Duration = Annotated[
     float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
@@ -46,8 +37,8 @@ Port = Annotated[
 def demo(
     instruments_count: Annotated[int, typer.Option(min=1, help="How many to stream.")] = 50,
     broker: Annotated[
-        DemoBroker, typer.Option(help="Whose protocols the exchange speaks.")
-    ] = DemoBroker.KITE,
+        SimulatedBroker, typer.Option(help="Whose protocols the exchange speaks.")
+    ] = SimulatedBroker.KITE,
     port: Port = None,
     duration: Duration = None,
     table: Annotated[bool, typer.Option("--table/--no-table", help="Show live candles.")] = True,
@@ -131,7 +122,10 @@ def demo_home(settings: Settings) -> Settings:
 
 
 def demo_settings(
-    settings: Settings, port: int | None, console: Console, broker: DemoBroker = DemoBroker.KITE
+    settings: Settings,
+    port: int | None,
+    console: Console,
+    broker: SimulatedBroker = SimulatedBroker.KITE,
 ) -> Settings:
     """Return settings for the demo: nothing of the configured services, and ports that are free.
 
@@ -144,7 +138,7 @@ def demo_settings(
     simulator_port = services.port_of(settings.simulator_url)
     simulator_port = _free_port(simulator_port, "the simulated exchange", console)
     url = f"http://{services.HOST}:{simulator_port}"
-    name = next(name for name, protocol in _PROTOCOLS.items() if protocol == broker.value)
+    name = next(name for name, protocol in PROTOCOLS.items() if protocol == broker.value)
     update = {"dagster_port": ui_port, "simulator_url": url, "broker": name}
     return demo_home(settings).model_copy(update=update)
 
@@ -172,7 +166,7 @@ def _start(running: Stack, console: Console, with_simulator: bool) -> None:
         running.start_database()
     if with_simulator:
         settings = running.settings
-        protocol = _PROTOCOLS[settings.broker]
+        protocol = PROTOCOLS[settings.broker]
         url, always_open = settings.simulator_url, settings.simulator_always_open
         running.start(services.simulator(url, always_open, protocol))
     settings = running.settings

@@ -12,11 +12,7 @@ class DatabaseBudgets:
         self._database = database
 
     def update(
-        self,
-        broker: str,
-        account: str,
-        budget: str,
-        change: Callable[[str, float], tuple[str, float]],
+        self, key: tuple[str, str, str], change: Callable[[str, float], tuple[str, float]]
     ) -> float:
         """Replace a state, and return the number that `change` returns beside the new one.
 
@@ -26,7 +22,7 @@ class DatabaseBudgets:
         Raises:
             DatabaseError: nothing was changed.
         """
-        row = {"broker": broker, "account": account, "budget": budget}
+        row = dict(zip(("broker", "account", "budget"), key, strict=True))
         with self._database.transaction() as connection:
             run(connection, "hurry_budget")
             state, now = _lock(connection, row)

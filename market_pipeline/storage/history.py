@@ -47,7 +47,7 @@ class HistoryWriter:
         """
         with self._connection.transaction():
             if not candles.is_empty():
-                self._upsert(answer, candles.select(list(CANDLE_SCHEMA)))
+                self._upsert(answer, candles)
             run(
                 self._connection,
                 "add_backfill",
@@ -59,17 +59,18 @@ class HistoryWriter:
 
     def _upsert(self, answer: Answer, candles: pl.DataFrame) -> None:
         run(self._connection, "create_fetched_candles")
+        rows = candles.select(
+            pl.lit(answer.instrument_id),
+            pl.lit(answer.minutes).alias("minutes"),
+            "time",
+            pl.lit(self._broker).alias("broker"),
+            *(name for name in CANDLE_SCHEMA if name != "time"),
+            pl.lit(answer.asked_at.isoformat()).alias("asked_at"),
+        )
         statement = load_query("copy_fetched_candles").text
         with self._connection.cursor().copy(statement) as copy:
-            copy.write(candles.write_csv(include_header=False).encode())
-        run(
-            self._connection,
-            "upsert_broker_candles",
-            instrument_id=answer.instrument_id,
-            minutes=answer.minutes,
-            broker=self._broker,
-            asked_at=answer.asked_at,
-        )
+            copy.write(rows.write_csv(include_header=False).encode())
+        run(self._connection, "upsert_broker_candles")
 
 
 @contextmanager

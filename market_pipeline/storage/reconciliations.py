@@ -10,11 +10,12 @@ from market_pipeline.storage.database import Connection, Database, load_query, r
 
 _FIELDS = ("open", "high", "low", "close", "volume", "open_interest")
 _REPAIR_COLUMNS = [
-    *("instrument_id", "time", *_FIELDS),
+    *("instrument_id", "time", "broker", *_FIELDS),
     *(f"replaced_{name}" for name in (*_FIELDS, "trades")),
-    *("fields", "reason"),
+    *("fields", "reason", "repaired_by"),
 ]
-"""The columns of a frame of repairs; `fields` is a list of names."""
+"""Those of table candle_repairs, but for when it was. A frame of repairs has neither broker nor
+repaired_by yet, and in it `fields` is a list of names."""
 
 
 class Span(NamedTuple):
@@ -62,9 +63,9 @@ def store_day(
     rows = list(verdicts)
     ids = [row["instrument_id"] for row in rows]
     with database.transaction() as connection:
-        _load(connection, repairs)
+        _load(connection, repairs, broker, f"reconciliation of {day}")
         run(connection, "delete_needless_repairs", instrument_ids=ids, **span._asdict())
-        _upsert(connection, broker, f"reconciliation of {day}")
+        run(connection, "upsert_candle_repairs")
         for row in rows:
             run(connection, "upsert_reconciliation", broker=broker, day=day, **row)
 
@@ -76,16 +77,16 @@ def store_repairs(database: Database, broker: str, repairs: pl.DataFrame, repair
         DatabaseError: nothing was stored.
     """
     with database.transaction() as connection:
-        _load(connection, repairs)
-        _upsert(connection, broker, repaired_by)
+        _load(connection, repairs, broker, repaired_by)
+        run(connection, "upsert_candle_repairs")
 
 
-def _load(connection: Connection, repairs: pl.DataFrame) -> None:
+def _load(connection: Connection, repairs: pl.DataFrame, broker: str, repaired_by: str) -> None:
     run(connection, "create_found_repairs")
-    rows = repairs.with_columns(pl.col("fields").list.join(" ")).select(_REPAIR_COLUMNS)
+    rows = repairs.with_columns(
+        pl.concat_str(pl.lit("{"), pl.col("fields").list.join(","), pl.lit("}")).alias("fields"),
+        broker=pl.lit(broker),
+        repaired_by=pl.lit(repaired_by),
+    ).select(_REPAIR_COLUMNS)
     with connection.cursor().copy(load_query("copy_found_repairs").text) as copy:
         copy.write(rows.write_csv(include_header=False, quote_style="non_numeric").encode())
-
-
-def _upsert(connection: Connection, broker: str, repaired_by: str) -> None:
-    run(connection, "upsert_candle_repairs", broker=broker, repaired_by=repaired_by)

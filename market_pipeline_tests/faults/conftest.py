@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from market_pipeline.config import BrokerName
+from market_pipeline.config import PROTOCOLS, BrokerName
 from market_pipeline_tests.faults import table
-from market_pipeline_tests.faults.exchange import PROTOCOLS
 from market_pipeline_tests.faults.table import Row
 
 _ROWS = pytest.StashKey[list[Row]]()

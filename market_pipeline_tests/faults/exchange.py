@@ -7,13 +7,11 @@ from typing import Any
 import httpx
 
 from market_pipeline import processes
-from market_pipeline.config import BrokerName
+from market_pipeline.config import PROTOCOLS, BrokerName
 from market_pipeline_tests.acceptance.demo import free_port, within
 from market_pipeline_tests.faults import run
 
 START_SECONDS = 30.0
-PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
-"""What the exchange is to speak for each broker that is simulated."""
 
 
 class Exchange:

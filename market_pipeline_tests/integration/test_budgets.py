@@ -2,7 +2,7 @@
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from market_pipeline.brokers import log_in_to_simulator, open_broker
-from market_pipeline.brokers.limits import Budget, Limiter, Priority, Window
+from market_pipeline.brokers.limits import Budget, BudgetKey, Change, Limiter, Priority, Window
 from market_pipeline.config import BrokerName, Settings
 from market_pipeline.errors import DatabaseError, DatabaseUnavailable, RateLimited
 from market_pipeline.market import Interval
@@ -53,20 +53,14 @@ class Watched(DatabaseBudgets):
         super().__init__(database)
         self._granted = granted
 
-    def update(
-        self,
-        broker: str,
-        account: str,
-        budget: str,
-        change: Callable[[str, float], tuple[str, float]],
-    ) -> float:
+    def update(self, key: BudgetKey, change: Change) -> float:
         def watched(state: str, now: float) -> tuple[str, float]:
             after, wait = change(state, now)
             if wait == 0:
                 self._granted.put(now)
             return after, wait
 
-        return super().update(broker, account, budget, watched)
+        return super().update(key, watched)
 
 
 def take_turns(url: str, together: Any, granted: Any) -> None:
@@ -156,7 +150,7 @@ def test_a_process_that_hangs_while_it_decides_does_not_hold_up_the_others(
 
     def work() -> None:
         try:
-            budgets.update("kite", "account", BUDGET.name, hang)
+            budgets.update(("kite", "account", BUDGET.name), hang)
         except DatabaseError as error:
             ended.append(error)
 

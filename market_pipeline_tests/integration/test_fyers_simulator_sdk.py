@@ -20,6 +20,7 @@ from market_pipeline_tests.fyers_simulator_cases import simulator as simulator
 
 pytestmark = [
     pytest.mark.timeout(90),
+    pytest.mark.slow,
     pytest.mark.skipif(
         importlib.util.find_spec("fyers_apiv3") is None, reason="fyers-apiv3 is not installed"
     ),

@@ -13,22 +13,7 @@ from market_pipeline.brokers import fyers_socket, fyers_wire
 from market_pipeline.brokers.base import FRAME_SECONDS
 from market_pipeline.errors import BrokerUnavailable
 from market_pipeline_tests.certificates import self_signed
-
-
-class Sink:
-    """Stops the listening as soon as a connection is established."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-
-    def connected(self) -> None:
-        self.stop.set()
-
-    def frame(self, payload: bytes) -> None: ...
-
-    def text(self, message: str) -> None: ...
-
-    def disconnected(self, cause: str) -> None: ...
+from market_pipeline_tests.line_cases import StopsWhenConnected
 
 
 @contextmanager
@@ -53,7 +38,7 @@ def peer(pem: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def listen(url: str) -> None:
-    sink = Sink()
+    sink = StopsWhenConnected()
     there = fyers_socket.Peer(url, lambda: "s3cret", lambda _: ())
     fyers_socket.Line(there, sink, dict, lambda: FRAME_SECONDS).run(sink.stop)
 

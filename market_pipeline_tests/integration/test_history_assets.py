@@ -16,7 +16,7 @@ from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import dagster_cases as cases
 from market_pipeline_tests.dagster_cases import run_sql
-from market_pipeline_tests.history_days import DAY, EVENING, Day, simulated_day
+from market_pipeline_tests.history_days import DAY, Day, simulated_day
 
 instance = cases.instance
 HOLE = range(60, 62)
@@ -249,7 +249,3 @@ def test_a_day_is_compared_after_its_close_and_again_at_night(
     else:
         assert isinstance(found, dg.RunRequest)
         assert found.partition_key == str(day_of_run)
-
-
-def test_the_evening_of_the_day_is_after_its_close() -> None:
-    assert EVENING.astimezone(EXCHANGE_TZ).hour == 20

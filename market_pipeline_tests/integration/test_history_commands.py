@@ -20,7 +20,7 @@ HOLE = range(60, 62)
 
 @pytest.fixture
 def day(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
-    with simulated_day(database, tmp_path) as made:
+    with simulated_day(database, tmp_path, is_paced=True) as made:
         monkeypatch.setenv("DATABASE_URL", database.url)
         monkeypatch.setenv("BROKER", "simulator")
         monkeypatch.setenv("SIMULATOR_URL", made.exchange.url)

@@ -14,22 +14,7 @@ from market_pipeline.brokers import kite_ticker
 from market_pipeline.brokers.kite import Kite
 from market_pipeline.errors import BrokerUnavailable
 from market_pipeline_tests.certificates import self_signed
-
-
-class Sink:
-    """Stops the listening as soon as a connection is established."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-
-    def connected(self) -> None:
-        self.stop.set()
-
-    def frame(self, payload: bytes) -> None: ...
-
-    def text(self, message: str) -> None: ...
-
-    def disconnected(self, cause: str) -> None: ...
+from market_pipeline_tests.line_cases import StopsWhenConnected
 
 
 @contextmanager
@@ -56,7 +41,7 @@ def peer(pem: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def listen(root: str) -> None:
-    sink = Sink()
+    sink = StopsWhenConnected()
     Kite("key", lambda: SecretStr("s3cret"), ticker_root=root).listen(dict, sink, sink.stop)
 
 

@@ -39,7 +39,7 @@ def state(limiter: Limiter, budget: Budget = BUDGET) -> BudgetState:
         found.append(text)
         return text, 0.0
 
-    limiter.store.update(limiter.broker, limiter.account, budget.name, look)
+    limiter.store.update((limiter.broker, limiter.account, budget.name), look)
     return BudgetState.read(found[0])
 
 

@@ -1,1 +1,3 @@
-COPY fetched_candles FROM STDIN (FORMAT csv)
+COPY fetched_candles (
+    instrument_id, minutes, time, broker, open, high, low, close, volume, open_interest, fetched_at
+) FROM STDIN (FORMAT csv)

@@ -1,11 +1,6 @@
 -- A candle that is the same as before is not written again.
-INSERT INTO broker_candles AS b (
-    instrument_id, minutes, time, broker, open, high, low, close, volume, open_interest, fetched_at
-)
-SELECT
-    :instrument_id::bigint, :minutes::smallint, time, :broker::text, open, high, low, close, volume, open_interest,
-    :asked_at::timestamptz
-FROM fetched_candles
+INSERT INTO broker_candles AS b
+SELECT * FROM fetched_candles
 ON CONFLICT (instrument_id, minutes, time, broker) DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, open_interest = excluded.open_interest, fetched_at = excluded.fetched_at

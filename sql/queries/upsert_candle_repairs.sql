@@ -1,14 +1,6 @@
 -- A repair that is the same as before stays as it is.
-INSERT INTO candle_repairs AS r (
-    instrument_id, time, broker, open, high, low, close, volume, open_interest,
-    replaced_open, replaced_high, replaced_low, replaced_close, replaced_volume, replaced_open_interest,
-    replaced_trades, fields, reason, repaired_by
-)
-SELECT
-    instrument_id, time, :broker::text, open, high, low, close, volume, open_interest,
-    replaced_open, replaced_high, replaced_low, replaced_close, replaced_volume, replaced_open_interest,
-    replaced_trades, string_to_array(fields, ' '), reason, :repaired_by::text
-FROM found_repairs
+INSERT INTO candle_repairs AS r
+SELECT * FROM found_repairs
 ON CONFLICT (instrument_id, time) DO UPDATE SET
     broker = excluded.broker, open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, open_interest = excluded.open_interest, replaced_open = excluded.replaced_open,
