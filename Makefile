@@ -26,7 +26,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
-demo: $(INSTALLED) ## Run everything against a simulated exchange (BROKER=fyers: with Fyers' protocols)
+demo: $(INSTALLED) ## Run everything against a simulated exchange (BROKER=fyers: with Fyers' protocols; kite,fyers: both)
 	$(BIN)/market-pipeline demo $(CHOSEN_BROKER)
 
 test: lint ## Check formatting, lint, types and behaviour: green or red

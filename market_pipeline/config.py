@@ -2,11 +2,13 @@
 
 import functools
 import os
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from market_pipeline.errors import ConfigurationError
@@ -31,6 +33,37 @@ PROTOCOLS = {BrokerName.SIMULATOR: "kite", BrokerName.FYERS_SIMULATOR: "fyers"}
 """Whose protocols each simulated broker speaks."""
 
 
+def _brokers(value: object) -> tuple[BrokerName, BrokerName | None]:
+    """Read what BROKER says: the preferred broker, and the one that stands by if there are two.
+
+    Raises:
+        ValueError: says what it must be instead.
+    """
+    known = [name.value for name in BrokerName]
+    names = [name.strip() for name in str(value).split(",")]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{name!r} is not available: choose {', '.join(known[:-1])} or {known[-1]}, or two "
+                "of them with a comma between"
+            )
+    if len(names) > 2:
+        raise ValueError(f"{len(names)} brokers are named: choose one, or two")
+    chosen = [BrokerName(name) for name in names]
+    if len(chosen) == 1:
+        return chosen[0], None
+    if chosen[0] is chosen[1]:
+        raise ValueError(
+            f"{names[0]!r} is named twice: choose another to stand by, or leave it out"
+        )
+    if len({name in PROTOCOLS for name in chosen}) > 1:
+        raise ValueError(
+            "a simulated broker and a real one cannot go together, or made-up ticks would reach "
+            "real data: choose two of either"
+        )
+    return chosen[0], chosen[1]
+
+
 def _default_home() -> Path:
     # Root's own folder is closed to the account that PostgreSQL runs under.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -45,6 +78,9 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None
     broker: BrokerName = BrokerName.SIMULATOR
+    """The preferred broker: the first that BROKER names."""
+    standby_broker: BrokerName | None = None
+    """The second that BROKER names. It is no variable of its own."""
     kite_api_key: str = ""
     kite_api_secret: SecretStr | None = None
     kite_access_token: SecretStr | None = None
@@ -53,6 +89,7 @@ class Settings(BaseSettings):
     fyers_access_token: SecretStr | None = None
     fyers_redirect_uri: str = "http://127.0.0.1/"
     simulator_url: str = "http://127.0.0.1:7600"
+    standby_simulator_url: str = "http://127.0.0.1:7601"
     simulator_always_open: bool = True
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     log_level: str = "INFO"
@@ -66,15 +103,22 @@ class Settings(BaseSettings):
     tolerance_file: Path | None = None
     market_pipeline_home: Path = Field(default_factory=_default_home)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _broker_names_both(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "standby_broker": values.get("broker")}
+
     @field_validator("broker", mode="before")
     @classmethod
-    def _broker_is_known(cls, value: object) -> object:
-        known = [name.value for name in BrokerName]
-        if isinstance(value, str) and value not in known:
-            raise ValueError(
-                f"{value!r} is not available: choose {', '.join(known[:-1])} or {known[-1]}"
-            )
-        return value
+    def _is_preferred(cls, value: object) -> BrokerName:
+        return _brokers(value)[0]
+
+    @field_validator("standby_broker", mode="before")
+    @classmethod
+    def _stands_by(cls, value: object) -> BrokerName | None:
+        with suppress(ValueError):  # of which `broker` tells
+            return None if value is None else _brokers(value)[1]
+        return None
 
     @field_validator("database_url")
     @classmethod
@@ -120,8 +164,27 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def each_broker(self) -> list[Self]:
+        """The settings as if each broker were the only one, the preferred one's first."""
+        if self.standby_broker is None:
+            return [self]
+        standby = {"broker": self.standby_broker, "simulator_url": self.standby_simulator_url}
+        alone = {"standby_broker": None}
+        return [self.model_copy(update=alone), self.model_copy(update=standby | alone)]
+
+    @property
+    def broker_names(self) -> str:
+        """What BROKER says: one name, or the preferred one's and the other's."""
+        return ",".join(each.broker.value for each in self.each_broker)
+
+    def with_brokers(self, names: str) -> Self:
+        """Return the settings as they were if BROKER said `names`."""
+        broker, standby = _brokers(names)
+        return self.model_copy(update={"broker": broker, "standby_broker": standby})
+
+    @property
     def is_simulated(self) -> bool:
-        """Whether the broker is the simulated exchange, whichever protocol it speaks."""
+        """Whether the brokers are the simulated exchange, whichever protocols it speaks."""
         return self.broker in PROTOCOLS
 
     @property

@@ -138,6 +138,7 @@ TICK_COLUMNS: dict[str, str] = {
     "exchange_time": "i8",  # epoch microseconds
     "received_at": "i8",  # epoch microseconds
     "is_trade": "?",
+    "feed": "i2",  # the place of the broker that sent it among those of its stream
 }
 """The columns of table `ticks`, in order, as the writer holds them before they are stored."""
 
@@ -148,6 +149,11 @@ def empty_packets(count: int) -> Columns:
         name: np.full(count, MISSING if kind == "i8" else np.nan, kind)
         for name, kind in PACKET_COLUMNS.items()
     }
+
+
+def empty_ticks() -> Columns:
+    """Make the columns of no tick at all."""
+    return {name: np.zeros(0, kind) for name, kind in TICK_COLUMNS.items()}
 
 
 class Fault(NamedTuple):

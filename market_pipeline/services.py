@@ -5,6 +5,7 @@ import random
 import shutil
 import socket
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -18,6 +19,7 @@ from market_pipeline.storage.database import Database
 
 HOST = "127.0.0.1"
 SIMULATOR = "simulator"
+STANDBY_SIMULATOR = "simulator-standby"
 CODE_SERVER = "dagster-code"
 DAEMON = "dagster-daemon"
 WEBSERVER = "dagster-webserver"
@@ -29,15 +31,27 @@ _PROBE_SECONDS = 2.0
 _OTHER_PORTS = range(20_000, 32_768)
 
 
-def simulator(url: str, always_open: bool = True, protocol: str = "kite") -> Service:
-    """Describe the simulated exchange at an address of this machine, which speaks a broker's."""
+def simulators(settings: Settings) -> dict[str, Settings]:
+    """Return the simulated brokers by the names of their services, the preferred one first."""
+    named = zip((SIMULATOR, STANDBY_SIMULATOR), settings.each_broker, strict=False)
+    return dict(named) if settings.is_simulated else {}
+
+
+def simulator(
+    url: str, always_open: bool = True, protocol: str = "kite", name: str = SIMULATOR
+) -> Service:
+    """Describe the simulated exchange at an address of this machine, which speaks a broker's.
+
+    What is traded follows from the seed, which is the same for all: two of them, one for each
+    protocol, are one exchange seen through two brokers.
+    """
     address = urlsplit(url)
     hours = "--always-open" if always_open else "--exchange-hours"
     command = (
         *(sys.executable, "-m", "market_pipeline", "simulator", hours, "--broker", protocol),
         *("--host", address.hostname or HOST, "--port", str(port_of(url))),
     )
-    return Service(SIMULATOR, command, lambda: _answers(f"{url}/simulator/status"))
+    return Service(name, command, lambda: _answers(f"{url}/simulator/status"))
 
 
 def dagster(home: Path, ui_port: int, code_port: int) -> list[Service]:
@@ -143,15 +157,15 @@ def is_taken(port: int, host: str = HOST) -> bool:
     return False
 
 
-def free_port(wanted: int | None = None) -> int:
-    """Return the wanted port if it is free, else another that is.
+def free_port(wanted: int | None = None, promised: Collection[int] = ()) -> int:
+    """Return the wanted port if it is free and promised to nobody, else another that is.
 
     Raises:
         PortInUse: none was found.
     """
     others = random.sample(_OTHER_PORTS, 100)
     for port in [*([wanted] if wanted else []), *others]:
-        if not is_taken(port):
+        if port not in promised and not is_taken(port):
             return port
     raise PortInUse("No free port was found between 20000 and 32767")
 

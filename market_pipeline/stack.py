@@ -182,7 +182,8 @@ class Stack:
             "id": self.id,
             "dagster_url": self.dagster_url,
             "simulator_url": self.settings.simulator_url,
-            "broker": self.settings.broker.value,
+            "standby_simulator_url": self.settings.standby_simulator_url,
+            "broker": self.settings.broker_names,
             "pids": {name: child.pid for name, child in self._children.items()},
         }
         new = self.home / "run" / "stack.json.new"
@@ -224,8 +225,9 @@ def variables(settings: Settings) -> dict[str, str]:
     chosen = os.environ.get("DAGSTER_DATABASE_URL") if configured else None
     return {
         "MARKET_PIPELINE_HOME": str(home),
-        "BROKER": settings.broker.value,
+        "BROKER": settings.broker_names,
         "SIMULATOR_URL": settings.simulator_url,
+        "STANDBY_SIMULATOR_URL": settings.standby_simulator_url,
         "SIMULATOR_ALWAYS_OPEN": str(settings.simulator_always_open).lower(),
         # Empty also hides what a .env file says: the demo never writes to that database.
         "DATABASE_URL": configured.get_secret_value() if configured else "",

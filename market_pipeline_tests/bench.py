@@ -24,9 +24,12 @@ from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import TICK_COLUMNS, Columns
 from market_pipeline.storage import embedded, embedded_binaries, schema
-from market_pipeline.storage.ticks import TickStore, tick_encoder
+from market_pipeline.storage.tick_copy import tick_encoder
+from market_pipeline.storage.ticks import TickStore
+from market_pipeline.streaming.arrivals import Arrivals
 from market_pipeline.streaming.journal import Journal
-from market_pipeline.streaming.observations import Arrivals, Observer
+from market_pipeline.streaming.meaning import Source
+from market_pipeline.streaming.observations import Observer
 from market_pipeline.streaming.records import HEADER_BYTES, RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests import bench_candles, bench_fyers, bench_history
@@ -94,6 +97,7 @@ def _ticks(made: list[tuple[int, bytes]], batch: int) -> Iterator[Columns]:
                 is_index=np.zeros(count, bool),
                 received_at=received[decoded.frame],
                 connection=np.zeros(count, np.int64),
+                feed=np.zeros(count, np.int16),
             )
         )
 
@@ -152,8 +156,7 @@ def _journal_to_committed(url: str, made: list[tuple[int, bytes]], batch: int, f
         writer = Writer(
             store,
             journal.folder,
-            Stateless(kite_wire.decode),
-            BenchTokens(),
+            [Source(Stateless(kite_wire.decode), BenchTokens())],
             batch_bytes=max(batch // PACKETS_PER_FRAME, 1) * record,
         )
         writer.open()

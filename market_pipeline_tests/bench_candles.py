@@ -23,7 +23,7 @@ from rich.table import Table
 from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
 from market_pipeline.storage import candles, dialect, embedded, schema, timescaledb
 from market_pipeline.storage.database import Database
-from market_pipeline.storage.ticks import copy_ticks, tick_encoder
+from market_pipeline.storage.tick_copy import TickCopy
 from market_pipeline_tests.builders import OPEN
 
 INSTRUMENTS = 1_000
@@ -99,7 +99,7 @@ def measure(url: str, seconds: int) -> Costs:
 def _store(database: Database, first: int, seconds: int) -> None:
     with database.transaction() as connection:
         connection.execute("SELECT ensure_tick_day(DATE '2026-11-20')")
-        copy_ticks(connection, tick_encoder(), ticks(first, seconds))
+        TickCopy.of(connection, ["bench"]).write(connection, "copy_ticks", ticks(first, seconds))
         connection.execute(
             "INSERT INTO journal_positions (stream, run_id, position, arrivals, is_stopped,"
             " checkpoint_position, checkpoint_arrivals, checkpoint_connection, last_event_at)"

@@ -22,7 +22,7 @@ from market_pipeline.market import MISSING, TICK_COLUMNS, Columns, Mode, empty_p
 from market_pipeline.storage import embedded, schema
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.embedded import EmbeddedServer
-from market_pipeline.streaming.observations import Arrivals
+from market_pipeline.streaming.arrivals import Arrivals
 
 TODAY = date(2026, 11, 20)
 OPEN = int(datetime(2026, 11, 20, 3, 45, tzinfo=UTC).timestamp())  # 09:15 in Kolkata
@@ -95,6 +95,7 @@ def arrivals(*packets: Packet) -> Arrivals:
         is_index=np.array([p.is_index for p in packets], bool),
         received_at=(np.array(received, np.int64) + OPEN) * 1_000_000,
         connection=np.array([p.connection for p in packets], np.int64),
+        feed=np.zeros(len(packets), np.int16),
     )
 
 
@@ -129,7 +130,7 @@ class Tick:
 def tick_columns(ticks: list[Tick], first_arrival: int = 0) -> Columns:
     """Lay ticks out as the writer does, in the order of their arrival."""
     made: Columns = {
-        name: np.full(len(ticks), MISSING if kind == "i8" else np.nan, kind)
+        name: np.full(len(ticks), np.nan if kind == "f8" else MISSING, kind)
         for name, kind in TICK_COLUMNS.items()
     }
     for row, tick in enumerate(ticks):
@@ -144,6 +145,7 @@ def tick_columns(ticks: list[Tick], first_arrival: int = 0) -> Columns:
             "high": tick.price if tick.high is None else tick.high,
             "low": tick.price if tick.low is None else tick.low,
             "is_trade": tick.is_trade,
+            "feed": 0,
         }
         for name, value in values.items():
             made[name][row] = value

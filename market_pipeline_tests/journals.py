@@ -12,6 +12,7 @@ from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
 from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.records import HEADER_BYTES, Damage, Record, RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests.builders import OPEN, Known, Packet, fetch, frame
@@ -76,8 +77,8 @@ class Line:
         self.journal.append(kind, payload, (OPEN + at) * 10**9)
 
     def writer(self, run_id: str = "run", batch_bytes: int = writer.BATCH_BYTES) -> Writer:
-        store = TickStore(self.database.url, "test-0", run_id)
-        opened = Writer(store, self.folder, self.decoder, Known(), batch_bytes)
+        store = TickStore(self.database.url, "test-0", run_id, ["simulator"])
+        opened = Writer(store, self.folder, [Source(self.decoder, Known())], batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened

@@ -12,6 +12,7 @@ from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import Decoded, Fault
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
+from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.rebuild import Order, Outcome, rebuild
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
@@ -84,7 +85,7 @@ def store(
 ) -> None:
     """Store what the journal holds, with a decoder."""
     ticks = TickStore(line.database.url, stream, "run")
-    writer = Writer(ticks, line.folder, Stateless(decode), Known(), batch_bytes)
+    writer = Writer(ticks, line.folder, [Source(Stateless(decode), Known())], batch_bytes)
     with closing(ticks), closing(writer):
         writer.open()
         drain(writer)
@@ -100,7 +101,8 @@ def at(second: float) -> datetime:
 
 
 def rebuilt(line: Line, order: Order | None = None, decode: Decode = kite_wire.decode) -> Outcome:
-    return rebuild(line.database.url, order or ordered(line), Stateless(decode), Known())
+    sources = [Source(Stateless(decode), Known())]
+    return rebuild(line.database.url, order or ordered(line), sources)
 
 
 def stored_rightly(line: Line, database: Database, folder: Path) -> Database:

@@ -105,7 +105,7 @@ class Stream:
                 supervisor.run_stream,
                 STREAM,
                 run_id,
-                self.broker,
+                [self.broker],
                 self.database,
                 self.settings,
                 self.stopping,

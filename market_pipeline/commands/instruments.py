@@ -12,7 +12,8 @@ from rich.table import Table
 
 from market_pipeline import brokers
 from market_pipeline.commands.connected import configured, market_database
-from market_pipeline.errors import UnknownInstrument
+from market_pipeline.config import Settings
+from market_pipeline.errors import MarketPipelineError, UnknownInstrument
 from market_pipeline.market import Exchange, Kind
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage import (
@@ -24,6 +25,7 @@ from market_pipeline.storage import (
 from market_pipeline.storage.budgets import DatabaseBudgets
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.instrument_search import Filters
+from market_pipeline.storage.instruments import SyncCounts
 
 instruments_app = typer.Typer(no_args_is_help=True, help="Look after the instrument master.")
 
@@ -35,13 +37,33 @@ _MOST_ROWS = 100
 
 @instruments_app.command("sync")
 def sync() -> None:
-    """Bring the instruments in line with the broker's master of today."""
+    """Bring the instruments in line with each broker's master of today.
+
+    Where one of two fails, the other is synchronised nevertheless; the exit code is not 0 then.
+    """
     settings = configured()
+    errors: list[MarketPipelineError] = []
     with market_database(settings) as database:
-        master = brokers.open_broker(settings, DatabaseBudgets(database)).instruments()
-        broker = settings.broker
-        counts = instruments.sync(database, broker.value, master, _today(), broker.yields_to)
-    typer.echo("  ".join(f"{name}={count}" for name, count in counts._asdict().items()))
+        for each in settings.each_broker:
+            try:
+                counts = _synchronised(database, each)
+            except MarketPipelineError as error:
+                typer.echo(f"{each.broker.value} was not synchronised", err=True)
+                errors.append(error)
+                continue
+            whose = [f"broker={each.broker.value}"] if settings.standby_broker else []
+            told = [f"{name}={count}" for name, count in counts._asdict().items()]
+            typer.echo("  ".join(whose + told))
+    for earlier in errors[:-1]:
+        typer.echo(f"error: {earlier}", err=True)
+    if errors:
+        raise errors[-1]
+
+
+def _synchronised(database: Database, settings: Settings) -> SyncCounts:
+    broker = settings.broker
+    master = brokers.open_broker(settings, DatabaseBudgets(database)).instruments()
+    return instruments.sync(database, broker.value, master, _today(), broker.yields_to)
 
 
 @instruments_app.command("search")
@@ -151,7 +173,7 @@ def compare(as_json: AsJson = False) -> None:
         content = {f"{each.first},{each.second}": each.counts.to_dicts() for each in found}
         typer.echo(_json(content))
     elif not found:
-        typer.echo("The instruments of one broker at most are known: sync with another BROKER.")
+        typer.echo("The instruments of one broker at most are known: name two in BROKER, and sync.")
     for each in found if not as_json else []:
         _print(each.counts, f"first: {each.first}, second: {each.second}")
         if not each.conflicts.is_empty():

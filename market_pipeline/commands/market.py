@@ -101,7 +101,8 @@ def subscribe(
     """Subscribe instruments: a running pipeline streams them within seconds."""
     settings = configured()
     with market_database(settings) as database:
-        for symbol in instruments.subscribe(database, settings.broker.value, names, mode):
+        broker, standby = settings.broker.value, settings.standby_broker
+        for symbol in instruments.subscribe(database, broker, names, mode, standby):
             typer.echo(f"{symbol} {mode.value}")
 
 
@@ -109,7 +110,8 @@ def unsubscribe(names: Names) -> None:
     """Unsubscribe instruments; what was stored of them stays."""
     settings = configured()
     with market_database(settings) as database:
-        for symbol in instruments.unsubscribe(database, settings.broker.value, names):
+        broker, standby = settings.broker.value, settings.standby_broker
+        for symbol in instruments.unsubscribe(database, broker, names, standby):
             typer.echo(symbol)
 
 
@@ -130,7 +132,7 @@ def stream(
         reason = supervisor.run_stream(
             name,
             f"cli-{uuid.uuid4().hex[:12]}",
-            brokers.open_broker(settings),
+            [brokers.open_broker(each) for each in settings.each_broker],
             database,
             settings,
             stop,

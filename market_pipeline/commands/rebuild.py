@@ -15,6 +15,7 @@ from market_pipeline.sessions import to_ist
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.instruments import Catalogue
+from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.rebuild import Order, Outcome, rebuild
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
@@ -61,20 +62,23 @@ def _order(
     if until is not None and to_ist(until) <= to_ist(since):
         raise ConfigurationError("--to must be later than --from")
     folder = settings.market_pipeline_home / "journal" / stream
-    return Order(stream, folder, to_ist(since), to_ist(until) if until else None, dry_run)
+    names = [each.broker.value for each in settings.each_broker]
+    ends = to_ist(until) if until else None
+    return Order(stream, folder, to_ist(since), ends, dry_run, names)
 
 
 def _rebuilt(settings: Settings, database: Database, order: Order, console: Console) -> Outcome:
-    broker = brokers.open_broker(settings)
-    catalogue = Catalogue(database, settings.broker.value)
+    sources = [
+        Source(brokers.open_broker(each).decoder(), Catalogue(database, each.broker.value))
+        for each in settings.each_broker
+    ]
     columns = ("reading the journal", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("journal")
         return rebuild(
             database.url,
             order,
-            broker.decoder(),
-            catalogue,
+            sources,
             lambda done, total: progress.update(task, completed=done, total=total),
         )
 

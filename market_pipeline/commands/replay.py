@@ -118,6 +118,7 @@ def replay(settings: Settings, expected: pl.DataFrame, speed: float) -> Replay:
         with running(options) as simulator:
             update: dict[str, Any] = {
                 "broker": BrokerName.SIMULATOR,
+                "standby_broker": None,
                 "simulator_url": simulator.url,
                 "market_pipeline_home": home,
             }
@@ -150,7 +151,7 @@ def _stream_all(settings: Settings, database: Database, simulator: RunningSimula
 
     def stream() -> StopReason:
         return run_stream(
-            _STREAM, "replay", broker, database, settings, stop, lambda _: None, lambda: False
+            _STREAM, "replay", [broker], database, settings, stop, lambda _: None, lambda: False
         )
 
     with ThreadPoolExecutor(1) as pool:

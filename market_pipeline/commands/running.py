@@ -3,8 +3,9 @@
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import polars as pl
@@ -14,7 +15,6 @@ from rich.live import Live
 
 from market_pipeline import brokers, dashboard, services, stack
 from market_pipeline.commands.connected import configured
-from market_pipeline.commands.simulator import SimulatedBroker
 from market_pipeline.config import PROTOCOLS, BrokerName, Settings
 from market_pipeline.errors import BrokerUnavailable, DatabaseUnavailable
 from market_pipeline.sessions import trading_date
@@ -34,11 +34,24 @@ Port = Annotated[
 ]
 
 
+class DemoBrokers(StrEnum):
+    KITE = "kite"
+    FYERS = "fyers"
+    KITE_AND_FYERS = "kite,fyers"
+    FYERS_AND_KITE = "fyers,kite"
+
+    @property
+    def names(self) -> str:
+        """What BROKER says where the exchange speaks these protocols."""
+        simulated = {protocol: name.value for name, protocol in PROTOCOLS.items()}
+        return ",".join(simulated[protocol] for protocol in self.value.split(","))
+
+
 def demo(
     instruments_count: Annotated[int, typer.Option(min=1, help="How many to stream.")] = 50,
     broker: Annotated[
-        SimulatedBroker, typer.Option(help="Whose protocols the exchange speaks.")
-    ] = SimulatedBroker.KITE,
+        DemoBrokers, typer.Option(help="Whose protocols the exchange speaks; the second stands by.")
+    ] = DemoBrokers.KITE,
     port: Port = None,
     duration: Duration = None,
     table: Annotated[bool, typer.Option("--table/--no-table", help="Show live candles.")] = True,
@@ -52,9 +65,9 @@ def demo(
     console = Console()
     settings = demo_settings(configured(), port, console, broker)
     with _stopping_cleanly(console), Stack(settings) as running:
-        _start(running, console, with_simulator=True)
+        _start(running, console, services.simulators(running.settings))
         database = Database(stack.database_url(running.settings))
-        master = _prepare_market(running, database)
+        master = prepare_market(running.settings, database)
         names = demo_mix(master, instruments_count)
         instruments.subscribe(database, settings.broker.value, names)
         _wait_for_dagster(running, console)
@@ -70,7 +83,8 @@ def up(
     """Run the pipeline against the configured broker and database.
 
     Without DATABASE_URL it runs a PostgreSQL of its own in MARKET_PIPELINE_HOME. With
-    BROKER=simulator it starts the simulated exchange too, unless one answers at SIMULATOR_URL.
+    BROKER=simulator it starts the simulated exchange too, unless one answers at SIMULATOR_URL; with
+    BROKER=simulator,fyers_simulator also the one of the second broker at STANDBY_SIMULATOR_URL.
     """
     settings = configured()
     if port is not None:
@@ -78,11 +92,10 @@ def up(
     services.require_free(settings.dagster_port, "Dagster's UI", "choose another with --port")
     console = Console()
     with _stopping_cleanly(console), Stack(settings) as running:
-        simulated = settings.is_simulated
-        _start(running, console, simulated and _simulator_is_missing(settings))
+        _start(running, console, _missing_simulators(running.settings))
         database = Database(stack.database_url(running.settings))
-        if simulated:
-            _prepare_market(running, database)
+        if settings.is_simulated:
+            prepare_market(running.settings, database)
         _wait_for_dagster(running, console)
         _explain(running, console, database.query("count_subscriptions").item())
         _run(running, console, duration, database if table else None)
@@ -102,8 +115,9 @@ def env(
     if of_demo:
         settings = demo_home(settings)
     record = stack.running(settings.market_pipeline_home)
-    update = {"broker": BrokerName(record["broker"]), "simulator_url": record["simulator_url"]}
-    variables = stack.variables(settings.model_copy(update=update))
+    update = {name: record[name] for name in ("simulator_url", "standby_simulator_url")}
+    recorded = settings.with_brokers(record["broker"]).model_copy(update=update)
+    variables = stack.variables(recorded)
     variables["DATABASE_URL"] = stack.database_url(settings)
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
@@ -112,20 +126,15 @@ def env(
 def demo_home(settings: Settings) -> Settings:
     """Return the settings with the demo's home and no database but its own."""
     home = settings.market_pipeline_home / "demo"
-    return settings.model_copy(
-        update={
-            "market_pipeline_home": home,
-            "database_url": None,
-            "broker": BrokerName.SIMULATOR,
-        }
-    )
+    update = {"market_pipeline_home": home, "database_url": None}
+    return settings.with_brokers(BrokerName.SIMULATOR).model_copy(update=update)
 
 
 def demo_settings(
     settings: Settings,
     port: int | None,
     console: Console,
-    broker: SimulatedBroker = SimulatedBroker.KITE,
+    broker: DemoBrokers = DemoBrokers.KITE,
 ) -> Settings:
     """Return settings for the demo: nothing of the configured services, and ports that are free.
 
@@ -134,19 +143,23 @@ def demo_settings(
     """
     if port is not None:
         services.require_free(port, "Dagster's UI", "choose another with --port")
+    chosen = demo_home(settings).with_brokers(broker.names)
     ui_port = port or _free_port(settings.dagster_port, "Dagster's UI", console)
-    simulator_port = services.port_of(settings.simulator_url)
-    simulator_port = _free_port(simulator_port, "the simulated exchange", console)
-    url = f"http://{services.HOST}:{simulator_port}"
-    name = next(name for name, protocol in PROTOCOLS.items() if protocol == broker.value)
-    update = {"dagster_port": ui_port, "simulator_url": url, "broker": name}
-    return demo_home(settings).model_copy(update=update)
+    update: dict[str, str | int] = {"dagster_port": ui_port}
+    promised = {ui_port}
+    fields = ("simulator_url", "standby_simulator_url")
+    for field, (name, each) in zip(fields, services.simulators(chosen).items(), strict=False):
+        wanted = services.port_of(each.simulator_url)
+        simulator_port = _free_port(wanted, f"the simulated exchange ({name})", console, promised)
+        promised.add(simulator_port)
+        update[field] = f"http://{services.HOST}:{simulator_port}"
+    return chosen.model_copy(update=update)
 
 
-def _free_port(wanted: int, purpose: str, console: Console) -> int:
-    port = services.free_port(wanted)
+def _free_port(wanted: int, purpose: str, console: Console, promised: Collection[int] = ()) -> int:
+    port = services.free_port(wanted, promised)
     if port != wanted:
-        console.print(f"Port {wanted} is taken by another program: {purpose} uses {port}.")
+        console.print(f"Port {wanted} is taken: {purpose} uses {port}.")
     return port
 
 
@@ -160,34 +173,42 @@ def demo_mix(master: pl.DataFrame, count: int) -> list[str]:
     return [f"{row[0]}:{row[1]}" for row in ranked.head(count).select("exchange", "symbol").rows()]
 
 
-def _start(running: Stack, console: Console, with_simulator: bool) -> None:
+def _start(running: Stack, console: Console, simulators: Mapping[str, Settings]) -> None:
     """Start the database, then all services at once: Dagster takes longest."""
     with console.status("Starting PostgreSQL"):
         running.start_database()
-    if with_simulator:
-        settings = running.settings
-        protocol = PROTOCOLS[settings.broker]
-        url, always_open = settings.simulator_url, settings.simulator_always_open
-        running.start(services.simulator(url, always_open, protocol))
+    for name, each in simulators.items():
+        protocol, always_open = PROTOCOLS[each.broker], each.simulator_always_open
+        running.start(services.simulator(each.simulator_url, always_open, protocol, name))
     settings = running.settings
     running.start(*services.dagster(running.home, settings.dagster_port, services.free_port()))
-    if with_simulator:
+    for name in simulators:
         with console.status("Starting the simulated exchange"):
-            running.wait_until_ready(services.SIMULATOR)
+            running.wait_until_ready(name)
 
 
-def _simulator_is_missing(settings: Settings) -> bool:
-    url = settings.simulator_url
-    return services.is_local(url) and not services.is_taken(services.port_of(url))
+def _missing_simulators(settings: Settings) -> dict[str, Settings]:
+    """Return those that nobody has started and that we can."""
+    return {
+        name: each
+        for name, each in services.simulators(settings).items()
+        if services.is_local(each.simulator_url)
+        and not services.is_taken(services.port_of(each.simulator_url))
+    }
 
 
-def _prepare_market(running: Stack, database: Database) -> pl.DataFrame:
-    """Log in to the simulator and bring the instruments up to date; return the broker's master."""
-    brokers.log_in_to_simulator(running.settings)
-    master = brokers.open_broker(running.settings).instruments()
-    broker, today = running.settings.broker, trading_date(datetime.now(UTC))
-    instruments.sync(database, broker.value, master, today, broker.yields_to)
-    return master
+def prepare_market(settings: Settings, database: Database) -> pl.DataFrame:
+    """Log in to the simulated brokers and bring the instruments up to date.
+
+    Returns the preferred broker's master.
+    """
+    today = trading_date(datetime.now(UTC))
+    masters = []
+    for each in settings.each_broker:
+        brokers.log_in_to_simulator(each)
+        masters.append(brokers.open_broker(each).instruments())
+        instruments.sync(database, each.broker, masters[-1], today, each.broker.yields_to)
+    return masters[0]
 
 
 def _wait_for_dagster(running: Stack, console: Console) -> None:
@@ -201,10 +222,12 @@ def _explain(running: Stack, console: Console, subscribed: int) -> None:
     place = "its own PostgreSQL" if settings.database_url is None else "the configured PostgreSQL"
     ui = running.dagster_url
     lines = [f"Dagster    {ui}", f"  graph    {services.lineage_url(ui)}", f"  streams  {ui}/runs"]
-    if settings.is_simulated:
-        lines.append(f"Exchange   {settings.simulator_url}/simulator/status")
+    for each in services.simulators(settings).values():
+        lines.append(f"Exchange   {each.simulator_url}/simulator/status")
+    lines.append(f"Broker     {settings.broker.value}, {subscribed} instruments")
+    if settings.standby_broker is not None:
+        lines.append(f"Stands by  {settings.standby_broker.value}")
     lines += [
-        f"Broker     {settings.broker.value}, {subscribed} instruments",
         f"Database   {place}",
         f"Home       {running.home}",
         f"Logs       {running.home / 'logs'}",
@@ -221,7 +244,7 @@ def _run(running: Stack, console: Console, duration: float | None, shown: Databa
     with _live_table(console, shown) as draw:
         while time.monotonic() < ends_at:
             running.watch()
-            _stay_logged_in(running)
+            stay_logged_in(running.settings)
             draw()
             time.sleep(min(_WATCH_SECONDS, max(ends_at - time.monotonic(), 0)))
 
@@ -241,15 +264,13 @@ def _live_table(console: Console, shown: Database | None) -> Iterator[Callable[[
         yield draw
 
 
-def _stay_logged_in(running: Stack) -> None:
-    """Log in to the simulator again when the token has ended, as they do each morning."""
-    settings = running.settings
-    if not settings.is_simulated:
-        return
+def stay_logged_in(settings: Settings) -> None:
+    """Log in to simulated brokers again whose token has ended, as they do each morning."""
     store = brokers.token_store(settings)
-    if store.current(settings.broker, datetime.now(UTC)) is None:
-        with contextlib.suppress(BrokerUnavailable):
-            brokers.log_in_to_simulator(settings)
+    for each in services.simulators(settings).values():
+        if store.current(each.broker, datetime.now(UTC)) is None:
+            with contextlib.suppress(BrokerUnavailable):
+                brokers.log_in_to_simulator(each)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from rich.table import Table
 from market_pipeline import proof
 from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.commands.database import AsJson
+from market_pipeline.config import BrokerName
 from market_pipeline.errors import ConfigurationError
 from market_pipeline.proof import Verdict
 from market_pipeline.sessions import EXCHANGE_TZ, trading_date
@@ -24,6 +25,9 @@ _SHOWN_FAULTS = 20
 
 def verify_ticks(
     ledger: Annotated[Path, typer.Argument(help="What the simulator was given as --ledger.")],
+    broker: Annotated[
+        BrokerName | None, typer.Option(help="Whose ledger it is; the preferred one's if not told.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that no tick was lost, doubled, altered or reordered since the ledger began.
@@ -34,7 +38,7 @@ def verify_ticks(
     """
     settings = configured()
     with market_database(settings) as database:
-        verdict = verify(database, settings.broker.value, ledger)
+        verdict = verify(database, (broker or settings.broker).value, ledger)
     if as_json:
         typer.echo(json.dumps(_content(verdict), indent=2))
     else:
@@ -56,7 +60,7 @@ def verify(database: Database, broker: str, ledger: Path) -> Verdict:
     first = datetime.fromtimestamp(nanoseconds // 10**9, UTC)
     midnight = datetime.combine(trading_date(first), time(), EXCHANGE_TZ)
     rows = database.query("ticks_by_token", broker=broker, since=midnight)
-    gaps = database.query("gaps_since", since=first)
+    gaps = database.query("gaps_since", broker=broker, since=first)
     return proof.compare(sent, rows, gaps)
 
 

@@ -1,4 +1,4 @@
-"""The instrument master: fetched from the broker each trading morning, and whether it is sane."""
+"""The instruments: each broker's master, fetched each trading morning, and whether it is sane."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -8,12 +8,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from market_pipeline import brokers
+from market_pipeline.config import Settings
 from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.sessions import EXCHANGE_TZ, trading_date
 from market_pipeline.storage import instrument_history, joined_masters
 from market_pipeline.storage import instruments as instrument_store
+from market_pipeline.storage.budgets import DatabaseBudgets
 from market_pipeline.storage.database import Database
 
 _PLAUSIBLE_LOSS = 0.02
@@ -33,27 +36,58 @@ _GRACE = timedelta(minutes=15)
 def instruments(
     context: dg.AssetExecutionContext, database: MarketDatabase, broker: MarketBroker
 ) -> dg.MaterializeResult[None]:
-    """Every contract the broker offers, as one row for ever; delisted ones keep theirs."""
-    today = trading_date(datetime.now(UTC))
-    try:
-        store = database.open()
-        master = broker.open(store).instruments()
-        yields_to = broker.settings.broker.yields_to
-        counts = instrument_store.sync(store, broker.name, master, today, yields_to)
-        changed = _changes_of(store, broker.name, today)
-    except MarketPipelineError as error:
-        raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
-    context.log.info(f"{counts.total} instruments from {broker.name}")
-    return dg.MaterializeResult(
-        metadata={
-            "broker": broker.name,
-            "dagster/row_count": counts.total,
-            **{
-                name.replace("_", " "): n for name, n in counts._asdict().items() if name != "total"
-            },
-            "changes": changed,
-        }
-    )
+    """Every contract a broker offers, as one row for ever; delisted ones keep theirs.
+
+    A master that fails leaves the other broker's to be synchronised, and fails the run at the end.
+    """
+    metadata: dict[str, Any] = {"broker": broker.settings.broker_names}
+    errors: dict[str, MarketPipelineError] = {}
+    for settings in broker.settings.each_broker:
+        name = settings.broker.value
+        try:
+            told = _synchronised(database.open(), settings)
+        except MarketPipelineError as error:
+            errors[name] = error
+            continue
+        context.log.info(f"{told['dagster/row_count']} instruments from {name}")
+        metadata |= _of(broker, name, told)
+    if errors:
+        raise dg.Failure(
+            _failures(errors, broker.names),
+            metadata=metadata,
+            allow_retries=any(is_transient(error) for error in errors.values()),
+        ) from next(iter(errors.values()))
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _synchronised(store: Database, settings: Settings) -> dict[str, Any]:
+    """Synchronise with the master of the only broker of some settings; return what to tell.
+
+    Raises:
+        MarketPipelineError: nothing was changed.
+    """
+    today, broker = trading_date(datetime.now(UTC)), settings.broker
+    master = brokers.open_broker(settings, DatabaseBudgets(store)).instruments()
+    counts = instrument_store.sync(store, broker.value, master, today, broker.yields_to)
+    told = {name.replace("_", " "): n for name, n in counts._asdict().items() if name != "total"}
+    changed = _changes_of(store, broker.value, today)
+    return {"dagster/row_count": counts.total, **told, "changes": changed}
+
+
+def _of(broker: MarketBroker, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata of one of the brokers; the preferred one's goes by the names it has alone."""
+    if name == broker.name:
+        return values
+    return {f"{name}: {key.removeprefix('dagster/')}": value for key, value in values.items()}
+
+
+def _failures(errors: dict[str, MarketPipelineError], names: list[str]) -> str:
+    """Say what went wrong with whose master, and whose was synchronised nevertheless."""
+    if len(names) == 1:
+        return str(errors[names[0]])
+    failed = "; ".join(f"{name} was not synchronised: {error}" for name, error in errors.items())
+    others = [name for name in names if name not in errors]
+    return f"{failed}. {others[0]} was" if others else failed
 
 
 def _changes_of(store: Database, broker: str, today: date) -> dg.TableMetadataValue:
@@ -74,33 +108,60 @@ def _table(rows: pl.DataFrame) -> dg.TableMetadataValue:
         dg.AssetCheckSpec("instruments_are_known", asset=instruments),
         dg.AssetCheckSpec("few_instruments_vanish", asset=instruments),
         dg.AssetCheckSpec("subscriptions_are_listed", asset=instruments),
+        dg.AssetCheckSpec("subscriptions_have_a_standby", asset=instruments),
     ]
 )
 def instrument_checks(
     database: MarketDatabase, broker: MarketBroker
 ) -> Iterator[dg.AssetCheckResult]:
-    """There are instruments, hardly one has vanished today, and all subscribed ones are listed."""
-    today = trading_date(datetime.now(UTC))
+    """Each broker has instruments of which hardly one has vanished today, and all subscribed ones.
+
+    One that only one of two brokers offers is carried by that one alone.
+    """
     store = database.open()
-    counts = store.query("instrument_counts", broker=broker.name, today=today).row(0, named=True)
-    yield dg.AssetCheckResult(
-        check_name="instruments_are_known",
-        passed=counts["listed"] > 0,
-        metadata={"listed": counts["listed"]},
-    )
-    lost = counts["vanished"] / max(counts["listed"] + counts["vanished"], 1)
-    yield dg.AssetCheckResult(
-        check_name="few_instruments_vanish",
-        passed=lost <= _PLAUSIBLE_LOSS,
-        metadata={"vanished before expiry": counts["vanished"], "share": lost},
-    )
-    unlisted = store.query("unlisted_subscriptions", broker=broker.name)
+    yield from _check_counts(store, broker)
+    unlisted = store.query("unlisted_subscriptions", brokers=broker.names)
     yield dg.AssetCheckResult(
         check_name="subscriptions_are_listed",
         passed=unlisted.is_empty(),
         severity=dg.AssetCheckSeverity.WARN,
         description="They receive no ticks: unsubscribe them, or correct their names.",
         metadata={"count": unlisted.height, "symbols": unlisted["symbol"].head(50).to_list()},
+    )
+    alone = store.query("partly_listed_subscriptions", brokers=broker.names)
+    missing = alone.group_by("missing_at").agg(pl.len(), pl.col("symbol").head(50)).rows()
+    yield dg.AssetCheckResult(
+        check_name="subscriptions_have_a_standby",
+        passed=alone.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="One broker alone offers them: when its line is down nothing takes its place.",
+        metadata={"count": alone.height}
+        | {f"count missing at {name}": count for name, count, _ in missing}
+        | {f"missing at {name}": symbols for name, _, symbols in missing},
+    )
+
+
+def _check_counts(store: Database, broker: MarketBroker) -> Iterator[dg.AssetCheckResult]:
+    """Yield how many instruments each broker has, and how many vanished from it."""
+    today = trading_date(datetime.now(UTC))
+    listed: dict[str, int] = {}
+    known: dict[str, Any] = {}
+    vanished: dict[str, Any] = {}
+    shares: list[float] = []
+    for name in broker.names:
+        counts = store.query("instrument_counts", broker=name, today=today).row(0, named=True)
+        listed[name] = counts["listed"]
+        shares.append(counts["vanished"] / max(counts["listed"] + counts["vanished"], 1))
+        known |= _of(broker, name, {"listed": counts["listed"]})
+        lost = {"vanished before expiry": counts["vanished"], "share": shares[-1]}
+        vanished |= _of(broker, name, lost)
+    yield dg.AssetCheckResult(
+        check_name="instruments_are_known", passed=all(listed.values()), metadata=known
+    )
+    yield dg.AssetCheckResult(
+        check_name="few_instruments_vanish",
+        passed=max(shares) <= _PLAUSIBLE_LOSS,
+        metadata=vanished,
     )
 
 

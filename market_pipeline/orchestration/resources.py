@@ -35,7 +35,7 @@ class MarketDatabase(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The broker that the settings name, and the settings themselves."""
+    """The broker that the settings name, the one that stands by, and the settings themselves."""
 
     def open(
         self,
@@ -43,7 +43,7 @@ class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
         priority: Priority = Priority.URGENT,
         stop: Callable[[], bool] = bool,
     ) -> Broker:
-        """Return the broker, whose requests count together with those of all who share a store.
+        """Return the preferred broker; its requests count with those of all who share a store.
 
         Raises:
             ConfigurationError: a setting that it needs is missing.
@@ -51,10 +51,24 @@ class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
         budgets = DatabaseBudgets(store) if store else None
         return brokers.open_broker(self.settings, budgets, priority, stop)
 
+    def open_all(self) -> list[Broker]:
+        """Return every broker, the preferred one first, for ticks.
+
+        Raises:
+            ConfigurationError: a setting that one of them needs is missing.
+        """
+        return [brokers.open_broker(each) for each in self.settings.each_broker]
+
     @property
     def settings(self) -> config.Settings:
         return config.settings()
 
     @property
     def name(self) -> str:
+        """The preferred broker's."""
         return self.settings.broker.value
+
+    @property
+    def names(self) -> list[str]:
+        """Of every broker, the preferred one's first."""
+        return [each.broker.value for each in self.settings.each_broker]

@@ -119,7 +119,7 @@ def stream_ticks(
         reason = supervisor.run_stream(
             config.stream,
             context.run_id,
-            broker.open(),
+            broker.open_all(),
             database.open(),
             broker.settings,
             threading.Event(),
@@ -146,14 +146,14 @@ def stream_ticks(
     },
 )
 def tick_stream() -> None:
-    """One connection to the broker, for as long as its exchanges are open."""
+    """One connection to each broker, for as long as the exchanges of its instruments are open."""
     stream_ticks()
 
 
 def desired_streams(store: Database, broker: MarketBroker) -> dict[str, list[str]]:
     """Return the streams that the subscriptions need, and the exchanges of each."""
-    per_stream = broker.open().max_tokens_per_stream
-    rows = store.query("desired_streams", broker=broker.name, per_stream=per_stream)
+    per_stream = min(each.max_tokens_per_stream for each in broker.open_all())
+    rows = store.query("desired_streams", brokers=broker.names, per_stream=per_stream)
     return {stream: list(exchanges) for stream, _, exchanges in rows.iter_rows()}
 
 

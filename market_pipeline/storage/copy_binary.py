@@ -16,11 +16,11 @@ from market_pipeline.market import MISSING, Columns
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _POSTGRES_EPOCH = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
-_WIRE = {"i8": ">i8", "f8": ">f8", "?": "?", "time": ">i8"}
+_WIRE = {"i8": ">i8", "i2": ">i2", "f8": ">f8", "?": "?", "time": ">i8"}
 
 
 class Field(NamedTuple):
-    """A column: its kind is i8, f8, ? or time (microseconds since 1970)."""
+    """A column: its kind is i8, i2, f8, ? or time (microseconds since 1970)."""
 
     name: str
     kind: str

@@ -130,37 +130,60 @@ def _count(connection: Connection, name: str, **values: Any) -> int:
 
 
 def subscribe(
-    database: Database, broker: str, names: Sequence[str], mode: Mode = Mode.FULL
+    database: Database,
+    broker: str,
+    names: Sequence[str],
+    mode: Mode = Mode.FULL,
+    standby: str | None = None,
 ) -> list[str]:
     """Subscribe instruments and return their symbols; those already subscribed take the new mode.
 
-    A name is EXCHANGE:SYMBOL, a symbol, or the broker's token.
+    A name is EXCHANGE:SYMBOL, a symbol, or the broker's token; or, where it means nothing to the
+    broker, the same of the one that stands by.
 
     Raises:
         UnknownInstrument: names that match nothing, with near matches; nothing was changed.
     """
-    found = resolve(database, broker, names)
+    found = resolve(database, broker, names, standby)
     database.execute("subscribe", instrument_ids=[id for id, _ in found], mode=mode.value)
     return [symbol for _, symbol in found]
 
 
-def unsubscribe(database: Database, broker: str, names: Sequence[str]) -> list[str]:
+def unsubscribe(
+    database: Database, broker: str, names: Sequence[str], standby: str | None = None
+) -> list[str]:
     """Unsubscribe instruments, named as for subscribe, and return their symbols."""
-    found = resolve(database, broker, names)
+    found = resolve(database, broker, names, standby)
     database.execute("unsubscribe", instrument_ids=[id for id, _ in found])
     return [symbol for _, symbol in found]
 
 
-def resolve(database: Database, broker: str, names: Sequence[str]) -> list[tuple[int, str]]:
-    wanted = list(dict.fromkeys(names))
+def resolve(
+    database: Database, broker: str, names: Sequence[str], standby: str | None = None
+) -> list[tuple[int, str]]:
+    """Return instrument_id and symbol of what is named as for subscribe.
+
+    Raises:
+        UnknownInstrument: names that match nothing, with near matches.
+    """
+    asked = [broker, *([standby] if standby else [])]
+    missing = list(dict.fromkeys(names))
+    found: dict[int, str] = {}
     with database.transaction() as connection:
-        rows = run(connection, "find_instruments", broker=broker, names=wanted).fetchall()
-        missing = [name for name in wanted if name not in {row[0] for row in rows}]
+        for each in asked:
+            rows = run(connection, "find_instruments", broker=each, names=missing).fetchall()
+            found |= {instrument_id: symbol for _, instrument_id, symbol in rows}
+            meant = {row[0] for row in rows}
+            missing = [name for name in missing if name not in meant]
         if missing:
-            candidates = run(connection, "near_instruments", broker=broker, name=missing[0])
-            near = _nearest(missing[0], [row[0] for row in candidates])
-            raise UnknownInstrument(_unknown(broker, missing, near))
-    return [(row[1], row[2]) for row in rows]
+            near = _nearest(missing[0], _candidates(connection, asked, missing[0]))
+            raise UnknownInstrument(_unknown(asked, missing, near))
+    return list(found.items())
+
+
+def _candidates(connection: Connection, brokers: Sequence[str], name: str) -> list[str]:
+    found = [run(connection, "near_instruments", broker=each, name=name) for each in brokers]
+    return [row[0] for rows in found for row in rows]
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
@@ -170,8 +193,9 @@ def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
     return [by_key[key] for key in difflib.get_close_matches(name.upper(), by_key, 5)]
 
 
-def _unknown(broker: str, missing: list[str], near: list[str]) -> str:
-    message = f"{broker} has no instrument {', '.join(missing)}"
+def _unknown(brokers: Sequence[str], missing: list[str], near: list[str]) -> str:
+    has = "has" if len(brokers) == 1 else "have"
+    message = f"{' and '.join(brokers)} {has} no instrument {', '.join(missing)}"
     if near:
         return f"{message}; did you mean {', '.join(near)}?"
     return f"{message}; run `market-pipeline instruments sync` if the master is old"
@@ -203,6 +227,12 @@ class Catalogue:
             return self._by_day[day]
 
 
-def wanted_tokens(database: Database, broker: str, stream: str, per_stream: int) -> pl.DataFrame:
-    """Return what a stream is to carry now: see sql/queries/stream_tokens.sql."""
-    return database.query("stream_tokens", broker=broker, stream=stream, per_stream=per_stream)
+def wanted_tokens(
+    database: Database, brokers: Sequence[str], stream: str, per_stream: int
+) -> pl.DataFrame:
+    """Return what a stream is to carry now: see sql/queries/stream_tokens.sql.
+
+    The preferred broker comes first; column `broker` says whose token each row has.
+    """
+    names = list(brokers)
+    return database.query("stream_tokens", brokers=names, stream=stream, per_stream=per_stream)

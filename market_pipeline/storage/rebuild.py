@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from market_pipeline.errors import DatabaseError, StreamTakenOver
 from market_pipeline.market import DAMAGED_JOURNAL
-from market_pipeline.storage.database import Connection, connect, load_query, run, translated_errors
-from market_pipeline.storage.ticks import Batch, Checkpoint, Position, tick_encoder
+from market_pipeline.storage.database import Connection, connect, run, translated_errors
+from market_pipeline.storage.tick_copy import TickCopy
+from market_pipeline.storage.ticks import Batch, Checkpoint, Position, brokers_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
@@ -27,8 +28,12 @@ class Difference(NamedTuple):
 
 
 @contextmanager
-def replacing(url: str, stream: str, run_id: str) -> Iterator["Replacement"]:
+def replacing(
+    url: str, stream: str, run_id: str, brokers: Sequence[str] = ()
+) -> Iterator["Replacement"]:
     """Hold a stream for a replacement; what it has not applied by the end never was.
+
+    `brokers` are those it listens to; without any, the one that it is named after.
 
     Raises:
         StreamTakenOver: a process runs the stream.
@@ -41,15 +46,17 @@ def replacing(url: str, stream: str, run_id: str) -> Iterator["Replacement"]:
                 f"stream {stream} is run by another process: stop it, as a stream that writes and "
                 "a rebuild would number their ticks alike"
             )
-        yield Replacement(connection, stream, run_id)
+        yield Replacement(connection, stream, run_id, brokers_of(stream, brokers))
 
 
 class Replacement:
     """The ticks of a stretch as they are and as they should be, side by side."""
 
-    def __init__(self, connection: Connection, stream: str, run_id: str) -> None:
+    def __init__(
+        self, connection: Connection, stream: str, run_id: str, brokers: Sequence[str]
+    ) -> None:
         self._connection, self._stream, self._run_id = connection, stream, run_id
-        self._encoder = tick_encoder()
+        self._copy = TickCopy.of(connection, brokers)
 
     def open(self) -> Position:
         """Take the stream over and return how far its journal is stored."""
@@ -64,8 +71,8 @@ class Replacement:
         """
         self._refuse_dropped_days(first_at)
         run(self._connection, "set_rebuild_memory")
-        for name in ("create_rebuild_frames", "create_rebuild_old", "create_rebuild_new"):
-            run(self._connection, name)
+        for name in ("frames", "old", "new", "standby"):
+            run(self._connection, f"create_rebuild_{name}")
         stretch: dict[str, Any] = {"stream": self._stream, "start": start, "stop": end}
         damage = self._run("known_damage", **stretch, reason=DAMAGED_JOURNAL)
         run(self._connection, "delete_rejected", **stretch)
@@ -81,15 +88,18 @@ class Replacement:
 
     def add(self, batch: Batch, received_at: NDArray[np.int64]) -> None:
         """Add what a part of the stretch means, and when its frames were received (us)."""
-        times = [_EPOCH + timedelta(microseconds=each) for each in np.unique(received_at).tolist()]
-        run(self._connection, "add_rebuild_frames", times=times)
-        with self._connection.cursor().copy(load_query("copy_rebuild_new").text) as copy:
-            for part in self._encoder.parts(batch.ticks):
-                copy.write(part)
+        self.expect(received_at)
+        self._copy.write(self._connection, "copy_rebuild_new", batch.ticks)
+        self._copy.write(self._connection, "copy_rebuild_standby", batch.standby)
         for item in batch.rejected:
             at = _EPOCH + timedelta(microseconds=item.received_at // 1000)
             values = item._asdict() | {"received_at": at}
             run(self._connection, "insert_rejected", stream=self._stream, **values)
+
+    def expect(self, received_at: NDArray[np.int64]) -> None:
+        """Look for ticks that were received then (us)."""
+        times = [_EPOCH + timedelta(microseconds=each) for each in np.unique(received_at).tolist()]
+        run(self._connection, "add_rebuild_frames", times=times)
 
     def compare(self, first: int, count: int) -> Difference:
         """Find the ticks that are stored of the stretch and how they differ from the new ones.
@@ -150,6 +160,8 @@ class Replacement:
         run(connection, "delete_rebuild_gone")
         run(connection, "ensure_rebuild_days")
         run(connection, "insert_rebuild_fresh")
+        run(connection, "delete_rebuilt_standby")
+        run(connection, "insert_rebuilt_standby")
         if arrivals is not None:
             run(connection, "set_rebuilt_arrivals", stream=self._stream, arrivals=arrivals)
         if checkpoint is not None:

@@ -8,20 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
 from market_pipeline import sessions
 from market_pipeline.errors import PositionLost, StreamTakenOver
-from market_pipeline.market import TICK_COLUMNS, Columns
-from market_pipeline.storage.copy_binary import CopyEncoder, Field
-from market_pipeline.storage.database import Connection, connect, load_query, run, translated_errors
+from market_pipeline.market import Columns, empty_ticks
+from market_pipeline.storage.database import Connection, connect, run, translated_errors
+from market_pipeline.storage.tick_copy import TickCopy
 
-_TIMES = ("time", "exchange_time", "received_at")
-_NOT_NULL = ("time", "instrument_id", "seq", "last_price", "high", "low", "received_at", "is_trade")
-_FIELDS = [
-    Field(name, "time" if name in _TIMES else kind, name not in _NOT_NULL)
-    for name, kind in TICK_COLUMNS.items()
-]
 _MINUTE = 60_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,11 +33,13 @@ class Position(NamedTuple):
 
 
 class GapEvent(NamedTuple):
-    """A gap begins (with a cause) or ends (without one)."""
+    """A gap begins (with a cause) or ends (without one); feeds by their place in the stream."""
 
     at: int  # nanoseconds since 1970
     cause: str | None
     instruments: tuple[int, ...] = ()  # that the connection carried; empty where not known
+    feed: int = 0
+    covered_by: int | None = None  # the feed that has made the candles meanwhile
 
 
 class Rejected(NamedTuple):
@@ -71,6 +66,7 @@ class Batch:
     end: int
     arrivals: int
     ticks: Columns
+    standby: Columns = field(default_factory=empty_ticks)  # ticks that make no candle
     last_received_at: int | None = None  # nanoseconds since 1970
     is_stopped: bool = False
     gaps: list[GapEvent] = field(default_factory=list)
@@ -88,10 +84,11 @@ class TickStore:
     only that may be deleted from the journal.
     """
 
-    def __init__(self, url: str, stream: str, run_id: str) -> None:
+    def __init__(self, url: str, stream: str, run_id: str, brokers: Sequence[str] = ()) -> None:
         self._url, self._stream, self._run_id = url, stream, run_id
         self._connection: Connection | None = None
-        self._encoder = tick_encoder()
+        self._brokers = brokers_of(stream, brokers)
+        self._copy: TickCopy | None = None
         self._days: set[int] = set()
 
     def open(self) -> Position:
@@ -118,12 +115,12 @@ class TickStore:
             RowsRefused: the database refuses the rows themselves; nothing was stored.
         """
         with self._errors():
-            self._ensure_days(batch.ticks["time"])
+            self._ensure_days(batch)
             try:
                 self._store(batch)
             except psycopg.errors.CheckViolation:  # a day's partition was dropped meanwhile
                 self._days.clear()
-                self._ensure_days(batch.ticks["time"])
+                self._ensure_days(batch)
                 self._store(batch)
 
     def _store(self, batch: Batch) -> None:
@@ -138,7 +135,7 @@ class TickStore:
                 run(connection, "commit_durably")
             if len(batch.ticks["time"]):
                 _note_late_candles(connection, batch.ticks, threshold)
-                copy_ticks(connection, self._encoder, batch.ticks)
+            self._copy_ticks(connection, batch)
             if batch.checkpoint is not None:
                 checkpoint = batch.checkpoint._asdict()
                 run(connection, "set_checkpoint", stream=self._stream, **checkpoint)
@@ -180,21 +177,30 @@ class TickStore:
         ).fetchone()
         return None if row is None or row[0] is None else int(row[0])
 
+    def _copy_ticks(self, connection: Connection, batch: Batch) -> None:
+        if self._copy is None:
+            self._copy = TickCopy.of(connection, self._brokers)
+        self._copy.write(connection, "copy_ticks", batch.ticks)
+        self._copy.write(connection, "copy_standby_ticks", batch.standby)
+
     def _record_rejected(self, connection: Connection, items: Sequence[Rejected]) -> None:
         for item in items:
             values = item._asdict() | {"received_at": _from_ns(item.received_at)}
             run(connection, "insert_rejected", stream=self._stream, **values)
 
     def _record_gaps(self, connection: Connection, events: Sequence[GapEvent]) -> None:
-        for at, cause, instruments in events:
-            values: dict[str, Any] = {"stream": self._stream, "at": _from_ns(at)}
-            if cause is None:
+        for event in events:
+            values: dict[str, Any] = {"stream": self._stream, "at": _from_ns(event.at)}
+            values["broker"] = self._brokers[event.feed]
+            if event.cause is None:
                 run(connection, "end_gap", **values)
-            else:
-                values |= {"cause": cause, "instruments": list(instruments)}
-                run(connection, "begin_gap", **values)
+                continue
+            covered_by = None if event.covered_by is None else self._brokers[event.covered_by]
+            values |= {"cause": event.cause, "instruments": list(event.instruments)}
+            run(connection, "begin_gap", **values, covered_by=covered_by)
 
-    def _ensure_days(self, times: NDArray[np.int64]) -> None:
+    def _ensure_days(self, batch: Batch) -> None:
+        times = np.concatenate([batch.ticks["time"], batch.standby["time"]])
         for day in sessions.distinct_trading_dates(times // 1_000_000):
             if day not in self._days:
                 with self._connected() as connection:
@@ -219,9 +225,15 @@ class TickStore:
             raise
 
     def close(self) -> None:
+        self._copy = None  # a number that was given in a transaction may be gone with it
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None
+
+
+def brokers_of(stream: str, brokers: Sequence[str]) -> Sequence[str]:
+    """Return the brokers of a stream; where none are told, the one that it is named after."""
+    return brokers or [stream.rpartition("-")[0]]
 
 
 @contextmanager
@@ -248,18 +260,6 @@ def _note_late_candles(connection: Connection, ticks: Columns, threshold: int) -
         instrument_ids=changed[0].tolist(),
         times=[_from_us(minute) for minute in changed[1].tolist()],
     )
-
-
-def copy_ticks(connection: Connection, encoder: CopyEncoder, ticks: Columns) -> None:
-    """Write ticks with COPY BINARY on an open transaction."""
-    with connection.cursor().copy(load_query("copy_ticks").text) as copy:
-        for part in encoder.parts(ticks):
-            copy.write(part)
-
-
-def tick_encoder() -> CopyEncoder:
-    """Return the encoder of table `ticks`."""
-    return CopyEncoder(_FIELDS)
 
 
 def _from_us(microseconds: int) -> datetime:

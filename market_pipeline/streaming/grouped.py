@@ -25,6 +25,14 @@ def running_max(
     return np.asarray(np.maximum.accumulate(first + offset) - offset)
 
 
+def newest(is_meant: NDArray[np.bool_], starts: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the place of the last row so far within each group that is meant, -1 before it."""
+    index = np.arange(len(starts))
+    last = np.maximum.accumulate(np.where(is_meant, index, -1))
+    first = np.maximum.accumulate(np.where(starts, index, 0))
+    return np.where(last >= first, last, -1)
+
+
 def stable_order(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return what sorts by id and then by place; many times as fast as a stable argsort."""
     keys = (ids << 32) | np.arange(len(ids), dtype=np.int64)

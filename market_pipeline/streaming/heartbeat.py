@@ -1,5 +1,6 @@
 """The row that says a stream lives, and the lease that keeps a second process off it."""
 
+import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,8 +25,22 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
+class FeedReport:
+    """What the connection to one broker of a stream does."""
+
+    broker: str
+    state: str
+    detail: str
+    frames: int
+    reconnects: int
+
+
+@dataclass(frozen=True)
 class StreamReport:
-    """What a stream has done since it started; `lag_ms` is from received to committed."""
+    """What a stream has done since it started; `lag_ms` is from received to committed.
+
+    Frames and reconnects are those of all its feeds, the preferred one's first among `feeds`.
+    """
 
     stream: str
     state: str
@@ -39,6 +54,7 @@ class StreamReport:
     faults: int
     anomalies: int
     stale_instruments: list[int] = field(default_factory=list)
+    feeds: list[FeedReport] = field(default_factory=list)
 
 
 class Heartbeat:
@@ -87,7 +103,9 @@ class Heartbeat:
         assert self._connection is not None
         try:
             with translated_errors(self._database.url):
-                run(self._connection, "beat", **asdict(report), **self._constant, detail=detail)
+                values = asdict(report)
+                values["feeds"] = json.dumps(values["feeds"])
+                run(self._connection, "beat", **values, **self._constant, detail=detail)
         except DatabaseUnavailable:
             self.close()
             raise

@@ -100,7 +100,9 @@ class Journal:
     def _segment_path(self, base: int) -> Path:
         return self.folder / f"{base:020d}{SUFFIX}"
 
-    def append(self, kind: RecordKind, payload: bytes, received_at: int | None = None) -> int:
+    def append(
+        self, kind: RecordKind, payload: bytes, received_at: int | None = None, feed: int = 0
+    ) -> int:
         """Write a record and return the position after it.
 
         Raises:
@@ -111,7 +113,7 @@ class Journal:
             raise JournalError(f"a payload of {len(payload)} bytes is over {MAX_PAYLOAD_BYTES}")
         with self._lock:
             stamp = self._clock.now() if received_at is None else received_at
-            record = encode(kind, stamp, payload, self.end)
+            record = encode(kind, stamp, payload, self.end, feed)
             if self._sync_error is not None:
                 raise JournalError(f"{self.folder}: {self._sync_error.strerror}")
             if self._total + len(record) > self._max_bytes:

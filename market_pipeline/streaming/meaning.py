@@ -1,11 +1,9 @@
 """What a stretch of the journal means: ticks, gaps and what could not be understood. Pure."""
 
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -13,20 +11,14 @@ from numpy.typing import NDArray
 
 from market_pipeline import sessions
 from market_pipeline.brokers.decoding import Decoder
-from market_pipeline.market import DAMAGED_JOURNAL, PACKET_COLUMNS, Decoded
-from market_pipeline.storage.ticks import Batch, GapEvent, Rejected
-from market_pipeline.streaming.observations import Arrivals, Observer
-from market_pipeline.streaming.records import Damage, Record, RecordKind
+from market_pipeline.market import PACKET_COLUMNS, Columns, Decoded, empty_ticks
+from market_pipeline.storage.ticks import Batch, Rejected
+from market_pipeline.streaming import grouped
+from market_pipeline.streaming.arrivals import Arrivals
+from market_pipeline.streaming.memory import Memory
+from market_pipeline.streaming.outages import COUNTS, HELD, Reading
+from market_pipeline.streaming.records import Damage, Record
 
-SESSION_CLOSED = "session closed"
-NOT_WANTED = "not wanted"
-NOTHING_MISSED = {SESSION_CLOSED, NOT_WANTED}
-"""The reasons of a STOPPED record after which there is nothing to be missed."""
-
-_WITH_DECODER = b"MPD1"
-"""Begins a state in which a decoder's stands before the observer's, which is Arrow."""
-
-_LENGTH = struct.Struct(">I")
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
@@ -35,116 +27,103 @@ class Tokens(Protocol):
         """Return columns token (sorted), instrument_id and is_index, valid that day."""
 
 
-@dataclass
-class Memory:
-    """All that one record's meaning may depend on."""
+class Source(NamedTuple):
+    """How the frames of one broker are read, and what its tokens mean."""
 
     decoder: Decoder
-    observer: Observer
-    connection: int = -1
-    last_received_at: int | None = None
-    is_stopped: bool = True
-    is_first_frame: bool = True
-    blind_since: int | None = None
-    """The end of damage after which frames cannot be understood until a new connection begins."""
-
-    def copy(self) -> "Memory":
-        return Memory(
-            self.decoder.copy(),
-            self.observer.copy(),
-            self.connection,
-            self.last_received_at,
-            self.is_stopped,
-            self.is_first_frame,
-            self.blind_since,
-        )
-
-    def dump(self) -> bytes:
-        """Write down what is known of packets and instruments; see load."""
-        decoder, observer = self.decoder.state(), self.observer.dump()
-        if not decoder:
-            return observer
-        return _WITH_DECODER + _LENGTH.pack(len(decoder)) + decoder + observer
-
-    def load(self, state: bytes | None, arrivals: int) -> None:
-        """Read what dump has written; None forgets everything of the instruments."""
-        if state is not None and state.startswith(_WITH_DECODER):
-            begin = len(_WITH_DECODER) + _LENGTH.size
-            (length,) = _LENGTH.unpack_from(state, len(_WITH_DECODER))
-            self.decoder.load(state[begin : begin + length])
-            state = state[begin + length :]
-        self.observer.load(state, arrivals)
+    tokens: Tokens
 
 
 class Interpreter:
-    """Works out what records mean, given how a broker's tokens are named."""
+    """Works out what records mean, given how each broker's tokens are named."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Sequence[Tokens]) -> None:
         self._tokens = tokens
 
     def batch(self, start: int, items: Sequence[Record | Damage], memory: Memory) -> Batch:
-        """Work out what these items mean, carrying `memory` along."""
-        frames: list[Record] = []
-        connections: list[int] = []
-        begins: list[int] = []  # the places among the frames at which connections begin
-        gaps: list[tuple[GapEvent, int]] = []  # and the connection that it befell
-        rejected: list[Rejected] = []
+        """Work out what these items mean, carrying `memory` along.
+
+        Raises:
+            JournalError: one is of a feed that is not listened to.
+        """
+        reading = Reading(memory)
         for item in items:
-            if isinstance(item, Damage):
-                at = memory.last_received_at or 0
-                rejected.append(Rejected(item.position, at, DAMAGED_JOURNAL, item.payload))
-                gaps.append((GapEvent(at, DAMAGED_JOURNAL), memory.connection))
-                memory.is_first_frame = not memory.decoder.remembers
-                memory.connection = item.position  # the line may have been lost and back in there
-                if memory.decoder.remembers:  # rather nothing than what may have changed since
-                    begins.append(len(frames))
-                    memory.blind_since = item.end
-                continue
-            gaps += [(event, memory.connection) for event in _gap_events(item, memory)]
-            if item.kind is RecordKind.CONNECTED:
-                memory.connection = item.position
-                memory.blind_since = None
-                begins.append(len(frames))
-            elif item.kind is RecordKind.FRAME:
-                frames.append(item)
-                connections.append(memory.connection)
-            memory.last_received_at = item.received_at
-        decoded = _decoded([frame.payload for frame in frames], begins, memory.decoder)
-        arrivals, faults = self._arrivals(decoded, frames, connections)
-        ticks = memory.observer.observe(arrivals)
+            reading.take(item)
+        arrivals, fates, faults = self._arrivals(reading, memory)
+        ticks, standby = _observed(arrivals, fates, memory)
         return Batch(
             start=start,
             end=items[-1].end if items else start,
             ticks=ticks,
+            standby=standby,
             arrivals=memory.observer.arrivals,
             last_received_at=memory.last_received_at,
             is_stopped=memory.is_stopped,
-            gaps=[
-                event._replace(instruments=memory.observer.carried(connection))
-                for event, connection in gaps
-            ],
-            rejected=rejected + faults,
+            gaps=reading.gap_events(),
+            rejected=reading.rejected + faults,
         )
 
     def _arrivals(
-        self, decoded: Decoded, frames: list[Record], connections: list[int]
-    ) -> tuple[Arrivals, list[Rejected]]:
+        self, reading: Reading, memory: Memory
+    ) -> tuple[Arrivals, NDArray[np.int64], list[Rejected]]:
+        """Return the packets in order of arrival, what becomes of each, and what is no packet.
+
+        Those that were held before come first.
+        """
+        fates = np.array(reading.fates, np.int64)
+        parts, own, rejected = [], [], []
+        for place, feed in enumerate(memory.feeds):
+            chosen = [row for row, frame in enumerate(reading.frames) if frame.feed == place]
+            payloads = [reading.frames[row].payload for row in chosen]
+            decoded = _decoded(payloads, reading.begins[place], feed.decoder)
+            frames = _Frames(reading, np.array(chosen, np.int64), place)
+            arrivals, rows, faults = frames.arrivals(decoded, self._tokens[place])
+            parts.append(arrivals)
+            own.append(rows)
+            rejected += faults
+        arrivals, rows = Arrivals.joined(parts), np.concatenate(own)
+        if len(memory.feeds) > 1:
+            order = np.argsort(rows, kind="stable")
+            arrivals, rows = arrivals.taken(order), rows[order]
+        if memory.held is not None:
+            held = np.full(len(memory.held), reading.fate_of_held, np.int64)
+            arrivals = Arrivals.joined([memory.held, arrivals])
+            return arrivals, np.concatenate([held, fates[rows]]), rejected
+        return arrivals, fates[rows], rejected
+
+
+class _Frames:
+    """The frames of one feed among those of a batch."""
+
+    def __init__(self, reading: Reading, chosen: NDArray[np.int64], place: int) -> None:
+        self._frames = [reading.frames[row] for row in chosen.tolist()]
+        self._connections = np.array(reading.connections, np.int64)[chosen]
+        self._chosen, self._place = chosen, place
+
+    def arrivals(
+        self, decoded: Decoded, tokens: Tokens
+    ) -> tuple[Arrivals, NDArray[np.int64], list[Rejected]]:
+        """Return the packets of known instruments, the frame of each, and what was not understood.
+
+        Frames are counted among those of all feeds.
+        """
+        frames = self._frames
         received_at = np.array([frame.received_at for frame in frames], np.int64) // 1000
-        tokens = decoded.packets["token"]
-        instrument_id = np.full(len(tokens), -1, np.int64)
-        is_index = np.zeros(len(tokens), bool)
+        names = decoded.packets["token"]
+        instrument_id = np.full(len(names), -1, np.int64)
+        is_index = np.zeros(len(names), bool)
         packet_received = received_at[decoded.frame]
         for day in sessions.distinct_trading_dates(received_at // 1_000_000):
             rows = sessions.trading_dates(packet_received // 1_000_000) == day
-            known = self._tokens.on(date.fromordinal(_EPOCH_ORDINAL + day))
-            instrument_id[rows], is_index[rows] = _match(tokens[rows], known)
+            known = tokens.on(date.fromordinal(_EPOCH_ORDINAL + day))
+            instrument_id[rows], is_index[rows] = _match(names[rows], known)
         rejected = [
             Rejected(frames[f.frame].position, frames[f.frame].received_at, f.reason, f.payload)
             for f in decoded.faults
         ]
         unknown = instrument_id < 0
         for index in np.unique(decoded.frame[unknown]).tolist():
-            strange = np.unique(tokens[unknown & (decoded.frame == index)]).tolist()
+            strange = np.unique(names[unknown & (decoded.frame == index)]).tolist()
             reason = f"unknown tokens {', '.join(map(str, strange[:5]))}"
             frame = frames[index]
             rejected.append(Rejected(frame.position, frame.received_at, reason, frame.payload))
@@ -153,9 +132,30 @@ class Interpreter:
             instrument_id=instrument_id,
             is_index=is_index,
             received_at=packet_received,
-            connection=np.array(connections, np.int64)[decoded.frame],
+            connection=self._connections[decoded.frame],
+            feed=np.full(len(names), self._place, np.int16),
         )
-        return (arrivals.taken(~unknown) if unknown.any() else arrivals), rejected
+        if unknown.any():
+            arrivals = arrivals.taken(~unknown)
+        return arrivals, self._chosen[decoded.frame[~unknown]], rejected
+
+
+def _observed(
+    arrivals: Arrivals, fates: NDArray[np.int64], memory: Memory
+) -> tuple[Columns, Columns]:
+    """Return the ticks, and what the feed that stands by has sent; hold what is not decided."""
+    if len(memory.feeds) == 1 and memory.held is None:
+        return memory.observer.observe(arrivals), empty_ticks()
+    is_held = fates == HELD
+    memory.held = arrivals.taken(is_held) if is_held.any() else None
+    arrivals, fates = arrivals.taken(~is_held), fates[~is_held]
+    stands_by = (fates != COUNTS) & (memory.observer.own_connections(arrivals) >= fates)
+    ticks = memory.observer.observe(arrivals.taken(~stands_by))
+    of_standby = arrivals.feed > 0
+    shown = arrivals.taken(of_standby)
+    seen = memory.shadow.observe(shown)
+    kept = stands_by[of_standby][grouped.stable_order(shown.instrument_id)]
+    return ticks, {name: column[kept] for name, column in seen.items()}
 
 
 def _decoded(frames: Sequence[bytes], begins: Sequence[int], decoder: Decoder) -> Decoded:
@@ -195,33 +195,3 @@ def _match(
     found = keys[slots] == tokens
     instrument_id = np.where(found, known["instrument_id"].to_numpy()[slots], -1)
     return instrument_id, found & known["is_index"].to_numpy()[slots]
-
-
-def _text(record: Record) -> str:
-    """Read a payload as text that PostgreSQL takes."""
-    return record.payload.decode(errors="replace").replace("\0", "\ufffd")
-
-
-def _gap_events(record: Record, memory: Memory) -> list[GapEvent]:
-    """Say whether a record begins or ends a time in which packets may have been missed."""
-    events: list[GapEvent] = []
-    since = memory.last_received_at
-    match record.kind:
-        case RecordKind.STARTED:
-            if not memory.is_stopped and since is not None:
-                events.append(GapEvent(since, "the process ended without notice"))
-            memory.is_stopped = False
-        case RecordKind.DISCONNECTED:
-            cause = _text(record)
-            events.append(GapEvent(since or record.received_at, cause))
-        case RecordKind.STOPPED:
-            memory.is_stopped = True
-            reason = _text(record)
-            if reason not in NOTHING_MISSED:
-                events.append(GapEvent(since or record.received_at, reason))
-        case RecordKind.CONNECTED:
-            memory.is_first_frame = True
-        case RecordKind.FRAME if memory.is_first_frame:
-            memory.is_first_frame = False
-            events.append(GapEvent(record.received_at, None))
-    return events

@@ -5,17 +5,17 @@ instrument; what is remembered of each instrument is the state here. Packets are
 a time, but the result does not depend on how they were divided into batches.
 """
 
-from dataclasses import dataclass, fields
 from io import BytesIO
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from market_pipeline import sessions
-from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
+from market_pipeline.market import MISSING, TICK_COLUMNS, Columns, empty_ticks
 from market_pipeline.streaming import grouped
+from market_pipeline.streaming.arrivals import Arrivals
 
 _STATE_COLUMNS = {
     "instrument_id": "i8",
@@ -28,45 +28,29 @@ _STATE_COLUMNS = {
     "day_low": "f8",
     "connection": "i8",  # of the packet that the above is from
     "seen_on": "i8",  # the connection of the last packet, whatever became of it
+    "own_on": "i8",  # that of the last packet of the observer's own feed
+    "mixed": "i8",  # 1 if another feed has told of this session too
 }
-_NOT_NEEDED = {"token", "day_open", "previous_close"}
 # Garbage would make all that follows look stale; a machine whose clock is slow must not.
 _MAX_CLOCK_LEAD_SECONDS = 12 * 3600
 
 
-@dataclass(frozen=True)
-class Arrivals:
-    """Packets that were matched to instruments, in order of arrival.
+class Observer:
+    """Holds what is known of each instrument and turns arrivals into ticks.
 
-    `received_at` is in microseconds since 1970; `connection` names the connection, rising.
+    They may be of two feeds that tell the same: then volume is counted once, whoever tells it. The
+    observer's own is the one that usually tells.
     """
 
-    packets: Columns
-    instrument_id: NDArray[np.int64]
-    is_index: NDArray[np.bool_]
-    received_at: NDArray[np.int64]
-    connection: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.instrument_id)
-
-    def taken(self, rows: NDArray[Any]) -> Self:
-        picked = {n: column[rows] for n, column in self.packets.items() if n not in _NOT_NEEDED}
-        rest = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "packets"}
-        return type(self)(packets=picked, **rest)
-
-
-class Observer:
-    """Holds what is known of each instrument and turns arrivals into ticks."""
-
-    def __init__(self) -> None:
+    def __init__(self, feed: int = 0) -> None:
+        self._feed = feed
         self._state: Columns = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
         self.arrivals = 0
         self.anomalies = 0
 
     def copy(self) -> "Observer":
         """Return an observer that goes on from the same state without changing this one."""
-        other = Observer()
+        other = Observer(self._feed)
         other._state = {name: column.copy() for name, column in self._state.items()}
         other.arrivals, other.anomalies = self.arrivals, self.anomalies
         return other
@@ -83,15 +67,32 @@ class Observer:
             self._state = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
         else:
             frame = pl.read_ipc(BytesIO(state))
+            if "own_on" not in frame.columns:  # written when there was one feed
+                frame = frame.with_columns(own_on="seen_on", mixed=pl.lit(0))
             self._state = {n: frame[n].to_numpy().astype(k) for n, k in _STATE_COLUMNS.items()}
         self.arrivals = arrivals
 
     def carried(self, connection: int) -> tuple[int, ...]:
-        """Return the instruments of which something came on this connection or a later one."""
+        """Return the instruments of which something came on this connection or a later one.
+
+        The connection is one of the observer's own feed.
+        """
         if connection < 0:
             return ()
-        ids = self._state["instrument_id"][self._state["seen_on"] >= connection]
+        ids = self._state["instrument_id"][self._state["own_on"] >= connection]
         return tuple(ids.tolist())
+
+    def own_connections(self, arrivals: Arrivals) -> NDArray[np.int64]:
+        """Return on which connection of its own feed each instrument was last seen by then."""
+        order = grouped.stable_order(arrivals.instrument_id)
+        ids, rows = arrivals.instrument_id[order], arrivals.connection[order]
+        slots = self._slots(ids)
+        starts = np.diff(ids, prepend=-1) != 0
+        known = self._state["own_on"][slots]
+        newest = grouped.newest(arrivals.feed[order] == self._feed, starts)
+        found = np.empty(len(order), np.int64)
+        found[order] = np.where(newest >= 0, rows[np.maximum(newest, 0)], known)
+        return found
 
     def observe(self, arrivals: Arrivals) -> Columns:
         """Return the ticks of these arrivals with the columns of TICK_COLUMNS.
@@ -104,9 +105,9 @@ class Observer:
         order = grouped.stable_order(arrivals.instrument_id)
         rows = arrivals.taken(order)
         if not len(rows):
-            return {name: np.zeros(0, kind) for name, kind in TICK_COLUMNS.items()}
+            return empty_ticks()
         slots = self._slots(rows.instrument_id)
-        comparison = _Comparison(rows, self._state, slots)
+        comparison = _Comparison(rows, self._state, slots, rows.feed == self._feed)
         ticks = comparison.ticks(number[order])
         self.anomalies += comparison.anomalies
         comparison.remember(self._state)
@@ -136,11 +137,12 @@ class Observer:
 class _Comparison:
     """Each packet beside the newest one before it; packets sorted by instrument, then arrival."""
 
-    def __init__(self, rows: Arrivals, state: Columns, slots: NDArray[np.intp]) -> None:
-        self.rows, self.slots, self._known = rows, slots, state
+    def __init__(
+        self, rows: Arrivals, state: Columns, slots: NDArray[np.intp], is_own: NDArray[np.bool_]
+    ) -> None:
+        self.rows, self.slots, self._known, self.is_own = rows, slots, state, is_own
         self.packets = packets = rows.packets
         self.anomalies = 0
-        count = len(rows)
         self.starts = np.diff(rows.instrument_id, prepend=-1) != 0
         self.received_second = rows.received_at // 1_000_000
         self.trade_time = self._stamp("last_trade_time")
@@ -168,8 +170,18 @@ class _Comparison:
         fell = (volume >= 0) & (volume < self.volume_before)
         went_back = (self.exchange_time > 0) & (self.exchange_time < self.stamp_before)
         self.is_late = ~self.is_stale & (fell | went_back)
-        self.anomalies += int((fell & ~self.is_stale).sum())
-        self._find_previous(count)
+        self._find_mixed(session_starts, carried)
+        # Where two feeds tell, one may be behind the other.
+        self.anomalies += int((fell & ~self.is_stale & ~self.is_mixed).sum())
+        self._find_previous()
+
+    def _find_mixed(self, session_starts: NDArray[np.bool_], carried: NDArray[np.bool_]) -> None:
+        base = carried & (self._known["mixed"][self.slots] > 0)
+        if self.is_own.all() and not base.any():
+            self.is_mixed = base
+            return
+        other = np.where(self.is_own & ~base, np.int64(0), np.int64(1))
+        self.is_mixed = grouped.running_max(other, np.zeros_like(other), session_starts) > 0
 
     def _stamp(self, name: str) -> NDArray[np.int64]:
         """Return a column of epoch seconds; never traded (0) and the far future are missing."""
@@ -193,16 +205,11 @@ class _Comparison:
         self.highest[name] = highest
         return grouped.previous(highest, base, session_starts)
 
-    def _find_previous(self, count: int) -> None:
+    def _find_previous(self) -> None:
         """Find the newest packet in order before each; -1 where only the state knows of it."""
-        index = np.arange(count)
-        in_order = ~self.is_stale & ~self.is_late
-        newest = np.maximum.accumulate(np.where(in_order, index, -1))
-        previous = np.concatenate([[-1], newest[:-1]])
-        starts = np.flatnonzero(self.starts)
-        group_start = np.repeat(starts, np.diff(starts, append=count))
-        self.previous = np.where(previous >= group_start, previous, -1)
-        self.newest = np.where(newest >= group_start, newest, -1)
+        self.newest = grouped.newest(~self.is_stale & ~self.is_late, self.starts)
+        previous = np.concatenate([self.newest[:1], self.newest[:-1]])
+        self.previous = np.where(self.starts, np.int64(-1), previous)
 
     def _value_before(self, name: str) -> NDArray[Any]:
         current = {
@@ -277,12 +284,17 @@ class _Comparison:
         ticks["exchange_time"] = np.where(known_stamp, self.exchange_time * 1_000_000, MISSING)
         ticks["received_at"] = rows.received_at
         ticks["is_trade"] = is_trade
+        ticks["feed"] = rows.feed
         return {name: ticks[name] for name in TICK_COLUMNS}
 
     def remember(self, state: Columns) -> None:
         """Carry the newest packet in order of each instrument into the state."""
         ends = np.flatnonzero(np.append(self.starts[1:], True))
-        state["seen_on"][self.slots[ends]] = self.rows.connection[ends]
+        every = self.slots[ends]
+        state["seen_on"][every] = self.rows.connection[ends]
+        state["mixed"][every] = self.is_mixed[ends]
+        own = grouped.newest(self.is_own, self.starts)[ends]
+        state["own_on"][every[own >= 0]] = self.rows.connection[own[own >= 0]]
         seen = self.newest[ends] >= 0
         last, slots = self.newest[ends][seen], self.slots[ends][seen]
         for name in ("day_high", "day_low", "last_price"):

@@ -6,7 +6,7 @@ therefore wider than what was asked for, by some ten minutes at most at either e
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from market_pipeline import sessions
-from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.errors import JournalError
 from market_pipeline.storage.rebuild import Difference, Replacement, replacing
 from market_pipeline.storage.ticks import Checkpoint, Position
 from market_pipeline.streaming import checkpoints, journal
 from market_pipeline.streaming.checkpoints import Mark
-from market_pipeline.streaming.meaning import Interpreter, Memory, Tokens
+from market_pipeline.streaming.meaning import Interpreter, Source
+from market_pipeline.streaming.memory import Memory
 from market_pipeline.streaming.observations import Observer
 from market_pipeline.streaming.records import Damage, Record, RecordKind
 from market_pipeline.streaming.writer import BATCH_BYTES
@@ -39,6 +39,7 @@ class Order:
     since: datetime
     until: datetime | None = None
     is_dry_run: bool = False
+    brokers: Sequence[str] = ()  # that the stream listens to, if not only the one of its name
     batch_bytes: int = BATCH_BYTES
 
 
@@ -64,27 +65,31 @@ class _Stretch(NamedTuple):
 def rebuild(
     url: str,
     order: Order,
-    decoder: Decoder,
-    tokens: Tokens,
+    sources: Sequence[Source],
     advanced: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Replace the stored ticks of a period by what its journal means now: all, or nothing.
 
-    Afterwards the tables are what they would be had this decoder run from the start of the
-    stretch. Rows of `gaps` stay as they are. `advanced` is told the bytes done, and of how many.
+    `sources` are those of the brokers that the stream listens to. Afterwards the tables are what
+    they would be had these decoders run from the start of the stretch. Rows of `gaps` stay as they
+    are. `advanced` is told the bytes done, and of how many.
 
     Raises:
         JournalError: the journal does not reach back so far, or is damaged; says what can be done.
         StreamTakenOver: a process runs the stream.
         DatabaseError: nothing was changed.
     """
-    with replacing(url, order.stream, f"rebuild-{uuid.uuid4().hex[:12]}") as replacement:
+    run_id = f"rebuild-{uuid.uuid4().hex[:12]}"
+    with replacing(url, order.stream, run_id, order.brokers) as replacement:
         stored = replacement.open()
         stretch = _stretch(order, stored)
-        memory = Memory(decoder.copy(), Observer(), stretch.start.connection)
+        decoders = [source.decoder.copy() for source in sources]
+        memory = Memory(decoders, stretch.start.connection)
         memory.load(stretch.state, stretch.start.arrivals)
-        memory.last_received_at = stretch.start.received_at or None
-        made = _Pass(order, stretch, Interpreter(tokens), replacement, memory)
+        for feed in memory.feeds:
+            feed.last_received_at = feed.last_received_at or stretch.start.received_at or None
+        interpreter = Interpreter([source.tokens for source in sources])
+        made = _Pass(order, stretch, interpreter, replacement, memory)
         try:
             made.run(advanced)
             return _settle(order, stretch, stored, made, replacement)
@@ -113,6 +118,8 @@ class _Pass:
         start, end = self._stretch.start.position, self._stretch.end
         damage = self._replacement.begin(start, end, self._stretch.first_at)
         stops = [*(mark for mark in self._stretch.marks if mark < end), end]
+        if self.memory.held is not None:  # received before, and become ticks in the stretch
+            self._replacement.expect(self.memory.held.received_at)
         position = start
         for stop in stops:
             while position < stop:

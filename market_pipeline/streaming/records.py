@@ -4,6 +4,7 @@ A record is a 25-byte header and its payload::
 
     magic 4 | kind 1 | received_at 8 (ns since 1970, UTC) | length 4 | head crc 4 | body crc 4
 
+In the higher four bits of the kind is the feed: the place of a broker among those of the stream.
 The header has a checksum of its own, so that a damaged length cannot mislead the reader: after
 damage it looks for the next header by its magic. That checksum begins with the record's position,
 so a record is one only where it was written: not inside of a payload that holds bytes of a journal,
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     payload: bytes
     position: int  # of its first byte
     end: int  # of the next record
+    feed: int = 0
 
 
 class Damage(NamedTuple):
@@ -52,8 +54,10 @@ class Damage(NamedTuple):
     payload: bytes
 
 
-def encode(kind: RecordKind, received_at: int, payload: bytes, position: int) -> bytes:
-    head = _HEAD.pack(_MAGIC, kind, received_at, len(payload))
+def encode(
+    kind: RecordKind, received_at: int, payload: bytes, position: int, feed: int = 0
+) -> bytes:
+    head = _HEAD.pack(_MAGIC, feed << 4 | kind, received_at, len(payload))
     return head + _CRCS.pack(_head_crc(head, position), zlib.crc32(payload)) + payload
 
 
@@ -101,9 +105,10 @@ def _next_magic(data: bytes, start: int) -> int:
 
 def _whole_record(data: bytes, at: int, end: int, base: int) -> Record | None:
     """Return the record from here to its announced end; None if its payload is damaged."""
-    _, kind, received_at, _ = _HEAD.unpack_from(data, at)
+    _, byte, received_at, _ = _HEAD.unpack_from(data, at)
+    feed, kind = byte >> 4, byte & 0x0F
     _, body_crc = _CRCS.unpack_from(data, at + _HEAD.size)
     payload = data[at + HEADER_BYTES : end]
     if body_crc != zlib.crc32(payload) or kind not in _KINDS:
         return None
-    return Record(_KINDS[kind], received_at, payload, base + at, base + end)
+    return Record(_KINDS[kind], received_at, payload, base + at, base + end, feed)

@@ -1,4 +1,4 @@
-"""Runs one stream: a listener, a writer and a candle refresher, and the heartbeat over them.
+"""Runs one stream: listeners, a writer and a candle refresher, and the heartbeat over them.
 
 If one of them ends by itself the stream stops with its error and whoever started it starts it
 again. A database that is away stops nothing: frames go on into the journal and the writer catches
@@ -9,7 +9,7 @@ apart even where the lock cannot.
 import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from enum import StrEnum
@@ -24,8 +24,9 @@ from market_pipeline.storage.instruments import Catalogue
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming.heartbeat import Heartbeat, State, StreamReport
 from market_pipeline.streaming.journal import Journal
-from market_pipeline.streaming.listener import Listener
-from market_pipeline.streaming.meaning import NOT_WANTED, SESSION_CLOSED
+from market_pipeline.streaming.listening import Listening
+from market_pipeline.streaming.meaning import Source
+from market_pipeline.streaming.outages import NOT_WANTED, SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.wanted import Wanted
 from market_pipeline.streaming.writer import Writer
@@ -40,6 +41,7 @@ _AFTER_MINUTE_SECONDS = 8.0
 _LISTENER_SECONDS = 5.0
 _DRAIN_SECONDS = 6.0
 _RETRY_SECONDS = 1.0
+_MOST_THREADS = 4  # a writer, a refresher, two listeners
 _PACKET_BYTES = 186  # a full packet with its length
 
 
@@ -53,7 +55,7 @@ class StopReason(StrEnum):
 def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs it
     stream: str,
     run_id: str,
-    broker: Broker,
+    feeds: Sequence[Broker],
     database: Database,
     settings: Settings,
     stop: Event,
@@ -62,6 +64,7 @@ def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs 
 ) -> StopReason:
     """Stream until told otherwise; what was received is stored before this returns.
 
+    `feeds` are the brokers that the settings name, the preferred one first.
     `report` is called from this thread about every minute, `fenced` about every five seconds:
     when it returns True the run has been ended elsewhere and stops.
 
@@ -69,18 +72,26 @@ def run_stream(  # noqa: PLR0913 - the seam between the stream and whoever runs 
         StreamTakenOver: another process has this stream.
         MarketPipelineError: what ended the listener or the writer.
     """
-    broker_name = settings.broker.value
-    heartbeat = Heartbeat(database, broker_name, stream, run_id)
+    names = [each.broker.value for each in settings.each_broker]
+    heartbeat = Heartbeat(database, names[0], stream, run_id)
     heartbeat.take_lease()
     folder = settings.market_pipeline_home / "journal" / stream
-    store = TickStore(database.url, stream, run_id)
+    store = TickStore(database.url, stream, run_id, names)
     try:
         with Journal(folder, int(settings.journal_max_gigabytes * 1e9)) as journal:
-            catalogue = Catalogue(database, broker_name)
-            writer = Writer(store, folder, broker.decoder(), catalogue)
+            catalogues = [Catalogue(database, name) for name in names]
+            sources = [
+                Source(broker.decoder(), catalogue)
+                for broker, catalogue in zip(feeds, catalogues, strict=True)
+            ]
+            writer = Writer(store, folder, sources)
             with closing(writer):
+                per_stream = min(broker.max_tokens_per_stream for broker in feeds)
+                offered = dict(zip(names, catalogues, strict=True))
+                wanted = Wanted(offered, stream, per_stream, settings.calendar)
+                listening = Listening(feeds, names, journal, wanted)
                 live = _Stream(
-                    stream, broker, database, settings, journal, writer, heartbeat, catalogue
+                    stream, database, settings, journal, writer, heartbeat, listening, wanted
                 )
                 return live.run(run_id, stop, report, fenced)
     finally:
@@ -92,29 +103,23 @@ class _Stream:
     def __init__(  # noqa: PLR0913 - wiring
         self,
         name: str,
-        broker: Broker,
         database: Database,
         settings: Settings,
         journal: Journal,
         writer: Writer,
         heartbeat: Heartbeat,
-        catalogue: Catalogue,
+        listening: Listening,
+        wanted: Wanted,
     ) -> None:
         self.name, self.database = name, database
         self.settings, self.journal, self.writer = settings, journal, writer
-        self.heartbeat, self.catalogue = heartbeat, catalogue
+        self.heartbeat, self.listening, self.wanted = heartbeat, listening, wanted
         self.draining = Event()  # the writer must end once the journal is stored
         self.drain_until = 0.0
         self.state, self.detail = State.STARTING, ""
-        self.wanted = Wanted(
-            settings.broker.value, name, broker.max_tokens_per_stream, settings.calendar
-        )
-        self.listener = Listener(broker, journal, self.wanted, self._say)
-        self.sink = self.listener.sink
         self.stale: list[int] = []
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
-        self._renewed_for = 0
         self._lag: float | None = None
 
     def run(
@@ -124,15 +129,12 @@ class _Stream:
         report: Callable[[StreamReport], None],
         fenced: Callable[[], bool],
     ) -> StopReason:
-        self.wanted.read(self.database, self.catalogue)
+        self.wanted.read(self.database)
         self.writer.open()
         self.journal.skip_to(self.writer.progress.position)
-        pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix=self.name)
-        jobs = [
-            pool.submit(self.listener.run, run_id),
-            pool.submit(self._write),
-            pool.submit(self._refresh),
-        ]
+        pool = ThreadPoolExecutor(max_workers=_MOST_THREADS, thread_name_prefix=self.name)
+        lines = self.listening.start(pool, run_id)
+        jobs = [*lines, pool.submit(self._write), pool.submit(self._refresh)]
         reason, end_state = str(StopReason.STOPPED), State.STOPPED
         try:
             outcome = self._watch(jobs, stop, report, fenced)
@@ -142,7 +144,7 @@ class _Stream:
             reason, end_state = f"{type(error).__name__}: {error}", State.FAILED
             raise
         finally:  # also when a signal handler raises in this thread
-            self._end(pool, jobs, reason)
+            self._end(pool, lines, reason)
             self._say(end_state, reason)
             with suppress(DatabaseUnavailable):
                 self.heartbeat.beat(self.report(), self.detail)
@@ -172,22 +174,13 @@ class _Stream:
             self.journal.forget(self.writer.checkpoint_position, keep)
             if is_last and time.monotonic() > self.drain_until:
                 return
-        if self.listener.full.is_set() or self.journal.could_shrink:
+        if self.listening.is_full or self.journal.could_shrink:
             self.writer.checkpoint()
             self.journal.make_room(self.writer.checkpoint_position)
 
-    def _renew_if_blind(self) -> None:
-        """Ask for a new connection, and with it for all values, where damage has cost them."""
-        since = self.writer.progress.blind_since
-        if since is None or since <= max(self.sink.connected_at, self._renewed_for):
-            return
-        self._renewed_for = since
-        log.error("stream %s: bytes of the journal were spoilt; connecting anew", self.name)
-        self.listener.renew()
-
     def _refresh(self) -> None:
         # Soon after each minute has ended, when its last ticks are in.
-        while not self.listener.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
+        while not self.listening.ending.wait(60 - (time.time() - _AFTER_MINUTE_SECONDS) % 60):
             try:
                 candles.refresh(self.database)
             except DatabaseUnavailable as error:
@@ -207,7 +200,7 @@ class _Stream:
             for job in wait(jobs, timeout=0.1, return_when=FIRST_COMPLETED).done:
                 job.result()  # raises what ended it
                 raise RuntimeError(f"a thread of stream {self.name} ended by itself")
-            self._renew_if_blind()
+            self.listening.renew_blind(self.writer.progress.blind_since)
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + _BEAT_SECONDS
@@ -224,33 +217,30 @@ class _Stream:
         return StopReason.STOPPED
 
     def _reason_to_stop(self) -> StopReason | None:
-        if not self.wanted.modes:
+        if not self.wanted.instruments:
             return StopReason.NOT_WANTED
         return None if self.wanted.is_in_session() else StopReason.SESSION_CLOSED
 
     def _beat(self) -> None:
         """Show that this process lives and read what is wanted of it, if the database can."""
         self._find_stale()
-        if self.sink.is_connected:
-            self._say(State.STREAMING)
-        elif self.state is State.STREAMING:
-            self._say(State.CONNECTING)
+        self._say(*self.listening.state)
         try:
             self.heartbeat.beat(self.report(), self.detail)
-            self.wanted.read(self.database, self.catalogue)
+            self.wanted.read(self.database)
         except DatabaseUnavailable as error:
             log.warning("stream %s: no heartbeat: %s", self.name, error)
 
     def _find_stale(self) -> None:
         found: list[int] = []
-        if self.sink.is_connected:
+        if self.listening.is_connected:
             found = self.writer.progress.last_seen.stale(self.wanted.trading())
         if new := sorted(set(found) - set(self.stale)):
             log.warning("stream %s: nothing comes of instruments %s", self.name, new[:20])
         self.stale = found
 
     def report(self) -> StreamReport:
-        progress = self.writer.progress
+        progress, feeds = self.writer.progress, self.listening.reports()
         then, ticks_then = self._measured
         now = time.monotonic()
         if now - then >= 1:
@@ -261,16 +251,17 @@ class _Stream:
         return StreamReport(
             stream=self.name,
             state=self.state.value,
-            instruments=len(self.wanted.modes),
-            frames=self.sink.frames,
+            instruments=self.wanted.instruments,
+            frames=sum(feed.frames for feed in feeds),
             ticks=progress.ticks,
             ticks_per_second=self._rate,
             lag_ms=self._lag,
             backlog_bytes=self.journal.end - progress.position,
-            reconnects=max(self.sink.connections - 1, 0),
+            reconnects=sum(feed.reconnects for feed in feeds),
             faults=progress.faults,
             anomalies=progress.anomalies,
             stale_instruments=self.stale,
+            feeds=feeds,
         )
 
     def _say(self, state: State, detail: str = "") -> None:
@@ -278,10 +269,10 @@ class _Stream:
             log.info("stream %s: %s %s", self.name, state.value, detail)
         self.state, self.detail = state, detail
 
-    def _end(self, pool: ThreadPoolExecutor, jobs: list[Future[None]], reason: str) -> None:
+    def _end(self, pool: ThreadPoolExecutor, lines: list[Future[None]], reason: str) -> None:
         """Close the line, store what is in the journal, say there how it ended."""
-        self.listener.end()
-        wait(jobs[:1], timeout=_LISTENER_SECONDS)
+        self.listening.end()
+        wait(lines, timeout=_LISTENER_SECONDS)
         with suppress(JournalError):
             self.journal.append(RecordKind.STOPPED, reason.encode())
         self.drain_until = time.monotonic() + _DRAIN_SECONDS

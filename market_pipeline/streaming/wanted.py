@@ -25,26 +25,40 @@ _QUIET_SECONDS = 120.0  # the patience outside sessions, when a broker may send 
 
 
 class Wanted:
-    """The instruments of one stream. One thread reads them anew, others look."""
+    """The instruments of one stream. One thread reads them anew, others look.
 
-    def __init__(self, broker: str, stream: str, per_stream: int, calendar: Calendar) -> None:
-        self._broker, self._stream, self._per_stream = broker, stream, per_stream
+    `offered` are its brokers by name, the preferred one first, with what they offer.
+    """
+
+    def __init__(
+        self, offered: Mapping[str, Catalogue], stream: str, per_stream: int, calendar: Calendar
+    ) -> None:
+        self._offered, self._stream, self._per_stream = offered, stream, per_stream
         self._calendar = calendar
-        self.modes: Mapping[int, Mode] = {}
+        self._modes: list[Mapping[int, Mode]] = [{} for _ in offered]
+        self.instruments = 0
         self._exchanges: set[str] = set()
         self._by_hours: dict[tuple[str, InstrumentClass], list[int]] = {}
 
-    def read(self, database: Database, catalogue: Catalogue) -> None:
+    def modes(self, feed: int) -> Mapping[int, Mode]:
+        """Return the tokens that one of the brokers is to send."""
+        return self._modes[feed]
+
+    def read(self, database: Database) -> None:
         """Read anew what is subscribed.
 
         Raises:
             DatabaseUnavailable: what was known stays in force.
         """
-        rows = wanted_tokens(database, self._broker, self._stream, self._per_stream)
-        modes = {token: Mode(mode) for token, mode in rows.select("token", "mode").iter_rows()}
-        if modes.keys() - self.modes.keys():  # perhaps listed since the stream began
-            catalogue.reload()
-        self.modes = modes
+        rows = wanted_tokens(database, list(self._offered), self._stream, self._per_stream)
+        for feed, (broker, catalogue) in enumerate(self._offered.items()):
+            offered = rows.filter(broker=broker).select("token", "mode")
+            modes = {token: Mode(mode) for token, mode in offered.iter_rows()}
+            if modes.keys() - self._modes[feed].keys():  # perhaps listed since the stream began
+                catalogue.reload()
+            self._modes[feed] = modes
+        rows = rows.unique("instrument_id", maintain_order=True)
+        self.instruments = rows.height
         by_hours: dict[tuple[str, InstrumentClass], list[int]] = defaultdict(list)
         for instrument_id, exchange, *kind in rows.select(*_IDENTITY).iter_rows():
             by_hours[exchange, instrument_class(exchange, *kind)].append(instrument_id)

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.errors import PositionLost, RowsRefused
-from market_pipeline.storage.ticks import Batch, Checkpoint, Rejected, TickStore
+from market_pipeline.storage.ticks import Batch, Checkpoint, Position, Rejected, TickStore
 from market_pipeline.streaming import checkpoints, journal
 from market_pipeline.streaming.last_seen import LastSeen
-from market_pipeline.streaming.meaning import Interpreter, Memory, Tokens
-from market_pipeline.streaming.observations import Observer
+from market_pipeline.streaming.meaning import Interpreter, Source
+from market_pipeline.streaming.memory import Feed, Memory
 from market_pipeline.streaming.records import Damage, Record
 
 log = logging.getLogger(__name__)
@@ -39,8 +38,8 @@ class Progress:
     anomalies: int = 0
     lags_ms: list[float] = field(default_factory=list)
     last_seen: LastSeen = field(default_factory=LastSeen)
-    blind_since: int | None = None
-    """See Memory."""
+    blind_since: list[int | None] = field(default_factory=list)
+    """Of each feed; see streaming/memory.py."""
 
 
 class _Prepared(NamedTuple):
@@ -62,15 +61,14 @@ class Writer:
         self,
         store: TickStore,
         folder: Path,
-        decoder: Decoder,
-        tokens: Tokens,
+        sources: Sequence[Source],
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._store, self._folder = store, folder
-        self._interpreter = Interpreter(tokens)
-        self._decoder = decoder
+        self._interpreter = Interpreter([source.tokens for source in sources])
+        self._sources = sources
         self._batch_bytes = batch_bytes
-        self._memory = Memory(decoder.copy(), Observer())
+        self._memory = self._blank()
         self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
         self._pending: _Prepared | None = None
         # While the database works on one batch of a backlog the next is prepared.
@@ -79,6 +77,9 @@ class Writer:
         self.progress = Progress()
         self.checkpoint_position = 0
 
+    def _blank(self, connection: int = -1) -> Memory:
+        return Memory([source.decoder.copy() for source in self._sources], connection)
+
     def open(self) -> None:
         """Take over the stream where the last writer left it.
 
@@ -86,7 +87,7 @@ class Writer:
             DatabaseUnavailable: call again later.
         """
         found = self._store.open()
-        memory = Memory(self._decoder.copy(), Observer(), found.checkpoint_connection)
+        memory = self._blank(found.checkpoint_connection)
         memory.load(found.checkpoint, found.checkpoint_arrivals)
         self._memory = memory
         position, is_whole = found.checkpoint_position, True
@@ -102,24 +103,28 @@ class Writer:
             self._interpreter.batch(position, items, self._memory)
             is_whole &= not _has_damage(items)
             position = items[-1].end
-        if position < found.position or not is_whole:
+        is_whole &= position >= found.position
+        if not is_whole:
             # Some of what is stored can no longer be read, and volumes would count it again.
             memory.load(None, found.arrivals)
             self._checkpoint_due = 0.0
-        if found.last_received_at is not None:
-            self._memory.last_received_at = int(found.last_received_at.timestamp() * 1e6) * 1000
-        self._memory.observer.arrivals = found.arrivals
-        self._memory.is_stopped = found.is_stopped
-        # To end a gap that is open, should there be one and frames be understood.
-        self._memory.is_first_frame = not self._is_blind(self._memory)
+        memory.observer.arrivals = found.arrivals
+        memory.is_stopped = found.is_stopped
+        self._complete(memory, found, is_whole)
         self.progress.position = found.position
         self.checkpoint_position = found.checkpoint_position
 
-    def _is_blind(self, memory: Memory) -> bool:
-        """Tell whether what was known of a connection has been lost to damage."""
-        if not memory.decoder.remembers or memory.connection < 0:
-            return False
-        return memory.blind_since is not None or memory.decoder.state() == self._decoder.state()
+    def _complete(self, memory: Memory, found: Position, is_whole: bool) -> None:
+        """Fill in what the checkpoint and the journal do not tell of the feeds."""
+        last = found.last_received_at
+        last_received_at = None if last is None else int(last.timestamp() * 1e6) * 1000
+        for feed, source in zip(memory.feeds, self._sources, strict=True):
+            if not is_whole or feed.last_received_at is None:
+                feed.last_received_at = last_received_at
+            if not is_whole or len(memory.feeds) == 1:
+                feed.is_up = False  # to end a gap that is open, should there be one
+            if _is_blind(feed, source):
+                feed.blind_since = feed.blind_since or found.position
 
     def step(self) -> bool:
         """Store what the journal has, up to a batch; return whether there was anything.
@@ -228,8 +233,8 @@ class Writer:
         progress.position = batch.end
         progress.ticks += len(batch.ticks["time"])
         progress.faults += len(batch.rejected)
-        progress.anomalies = memory.observer.anomalies
-        progress.blind_since = memory.blind_since
+        progress.anomalies = memory.anomalies
+        progress.blind_since = [feed.blind_since for feed in memory.feeds]
         progress.last_seen.observe(batch.ticks, memory.connection, memory.last_received_at or 0)
         if len(batch.ticks["time"]):
             oldest = int(batch.ticks["received_at"].min())
@@ -238,6 +243,13 @@ class Writer:
             self.checkpoint_position = batch.checkpoint.position
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
             checkpoints.keep(self._folder, batch.checkpoint, memory.last_received_at or 0)
+
+
+def _is_blind(feed: Feed, source: Source) -> bool:
+    """Tell whether what was known of a connection has been lost to damage."""
+    if not feed.decoder.remembers or feed.connection < 0:
+        return False
+    return feed.blind_since is not None or feed.decoder.state() == source.decoder.state()
 
 
 def _checkpoint(batch: Batch, memory: Memory) -> Checkpoint:

@@ -52,7 +52,7 @@ class Pipeline:
             supervisor.run_stream,
             f"{BROKER}-0",
             run_id,
-            self.broker,
+            [self.broker],
             self.database,
             self.settings,
             self.stopping,

@@ -11,7 +11,8 @@ from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
 from market_pipeline.streaming.journal import Journal
-from market_pipeline.streaming.meaning import SESSION_CLOSED
+from market_pipeline.streaming.meaning import Source
+from market_pipeline.streaming.outages import SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests.builders import OPEN, TCS, Known, Packet, fetch, frame
@@ -54,7 +55,7 @@ def receive(folder: Path, *events: Event) -> None:
 
 def store(database: Database, folder: Path) -> None:
     ticks = TickStore(database.url, "test-0", "run")
-    opened = Writer(ticks, folder, Stateless(kite_wire.decode), Known())
+    opened = Writer(ticks, folder, [Source(Stateless(kite_wire.decode), Known())])
     opened.open()
     drain(opened)
     opened.close()

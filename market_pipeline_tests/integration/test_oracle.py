@@ -19,6 +19,7 @@ from market_pipeline.market import Mode
 from market_pipeline.storage import candles
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
+from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests import oracle
@@ -211,7 +212,7 @@ class MarketLine(Line):
 
     def writer(self, run_id: str = "run", batch_bytes: int = 8_000_000) -> Writer:
         store = TickStore(self.database.url, "test-0", run_id)
-        opened = Writer(store, self.folder, self.decoder, self, batch_bytes)
+        opened = Writer(store, self.folder, [Source(self.decoder, self)], batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened

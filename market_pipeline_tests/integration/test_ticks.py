@@ -29,8 +29,8 @@ def random_ticks(count: int, seed: int = 3) -> Columns:
     random = np.random.default_rng(seed)
     ticks: Columns = {}
     for name, kind in TICK_COLUMNS.items():
-        if kind == "?":
-            ticks[name] = random.random(count) < 0.5
+        if kind in ("?", "i2"):
+            ticks[name] = (random.random(count) < 0.5).astype(kind)
             continue
         missing = (random.random(count) < 0.25) & (name in NULLABLE)
         if kind == "f8":
@@ -44,8 +44,8 @@ def random_ticks(count: int, seed: int = 3) -> Columns:
 
 
 def as_stored(ticks: Columns) -> list[tuple[Any, ...]]:
-    """Say in Python's terms what the table must hold."""
-    frame = pl.DataFrame(ticks).with_columns(
+    """Say in Python's terms what the table must hold; its first two brokers have the numbers 1, 2."""
+    frame = pl.DataFrame({**ticks, "feed": ticks["feed"] + 1}).with_columns(
         pl.when(pl.col(name) != MISSING).then(pl.col(name)) if kind == "i8" else pl.col(name)
         for name, kind in TICK_COLUMNS.items()
     )
@@ -58,7 +58,7 @@ def batch(start: int, end: int, *ticks: Tick, **more: Any) -> Batch:
 
 
 def store(database: Database, run_id: str = "first") -> TickStore:
-    opened = TickStore(database.url, "test-0", run_id)
+    opened = TickStore(database.url, "test-0", run_id, ["test", "other"])
     opened.open()
     return opened
 

@@ -10,6 +10,7 @@ from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import Decoded
 from market_pipeline.streaming import checkpoints, writer
+from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.rebuild import rebuild
 from market_pipeline.streaming.records import Record, RecordKind, scan
 from market_pipeline.streaming.segments import segments
@@ -139,7 +140,7 @@ def test_after_damage_the_gap_lasts_until_a_connection_begins_anew(line: Line) -
     flip(line, 2)
     opened = line.writer()
     opened.step()
-    assert opened.progress.blind_since is None  # the new connection has been reached
+    assert opened.progress.blind_since == [None]  # the new connection has been reached
     assert fetch(line.database, GAPS) == [("damaged journal", OPEN + 10)]
 
 
@@ -149,7 +150,7 @@ def test_a_decoder_that_remembers_begins_anew_after_damage(line: Line) -> None:
     opened = line.writer()
     drain(opened)
     assert numbers(line) == [1, 2, 1, 2, 3]
-    assert opened.progress.blind_since is not None
+    assert opened.progress.blind_since != [None]
     assert fetch(line.database, GAPS) == [("damaged journal", None)]
 
 
@@ -184,7 +185,7 @@ def test_a_rebuild_begins_with_what_was_remembered(line: Line, often: None) -> N
     opened.close()
     before: Any = fetch(line.database, PRICES)
     order = rebuilds.ordered(line, since=12)
-    outcome = rebuild(line.database.url, order, Counting(), Known())
+    outcome = rebuild(line.database.url, order, [Source(Counting(), Known())])
     assert outcome.start > 0
     assert outcome.difference.inserted == outcome.difference.deleted == 0
     assert fetch(line.database, PRICES) == before

@@ -13,7 +13,8 @@ from market_pipeline.simulator.feed import Feed
 from market_pipeline.simulator.kite_server import SimulatorOptions, build_exchange
 from market_pipeline.simulator.listing import default_listing
 from market_pipeline.simulator.seeded import SeededTape
-from market_pipeline.streaming.observations import Arrivals, Observer
+from market_pipeline.streaming.arrivals import Arrivals
+from market_pipeline.streaming.observations import Observer
 
 DAY = date(2026, 10, 6)
 LISTING = default_listing(DAY, 300)
@@ -49,6 +50,7 @@ def observed(exchange: Exchange, start: int, seconds: int) -> Columns:
         is_index=LISTING.is_index[prints.row],
         received_at=received * 1_000_000,
         connection=np.ones(len(received), np.int64),
+        feed=np.zeros(len(received), np.int16),
     )
     return Observer().observe(arrivals)
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_pipeline.market import TICK_COLUMNS, Columns, Mode
-from market_pipeline.streaming.observations import Arrivals, Observer
+from market_pipeline.streaming.arrivals import Arrivals
+from market_pipeline.streaming.observations import Observer
 from market_pipeline_tests.builders import DAY, INFY, NIFTY, TCS, Packet, arrivals
 
 PACKETS = st.lists(

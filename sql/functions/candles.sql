@@ -117,7 +117,7 @@ BEGIN
             SELECT FROM gaps AS g
             WHERE g.started_at < every.begins_at + wanted_interval
             AND (g.ended_at IS NULL OR g.ended_at > every.begins_at)
-            AND (g.instruments = '{}' OR wanted_instrument_id = ANY (g.instruments))
+            AND g.covered_by IS NULL AND (g.instruments = '{}' OR wanted_instrument_id = ANY (g.instruments))
         )
     FROM every
     ORDER BY every.begins_at;

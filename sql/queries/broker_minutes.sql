@@ -4,7 +4,7 @@ SELECT
     EXISTS (
         SELECT FROM gaps AS g
         WHERE g.started_at < b.time + INTERVAL '1 minute' AND (g.ended_at IS NULL OR g.ended_at > b.time)
-        AND (g.instruments = '{}' OR b.instrument_id = ANY (g.instruments))
+        AND g.covered_by IS NULL AND (g.instruments = '{}' OR b.instrument_id = ANY (g.instruments))
     ) AS has_gap
 FROM broker_candles AS b
 WHERE b.instrument_id = ANY (:instrument_ids::bigint[]) AND b.minutes = 1 AND b.broker = :broker

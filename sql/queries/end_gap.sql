@@ -1,1 +1,2 @@
-UPDATE gaps SET ended_at = greatest(started_at, :at) WHERE stream = :stream AND ended_at IS NULL
+UPDATE gaps SET ended_at = greatest(started_at, :at)
+WHERE stream = :stream AND (broker = :broker OR broker IS NULL) AND ended_at IS NULL

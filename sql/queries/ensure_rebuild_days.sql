@@ -1,3 +1,5 @@
 SELECT ensure_tick_day(day) FROM (
-    SELECT DISTINCT (time AT TIME ZONE 'Asia/Kolkata')::date AS day FROM rebuild_fresh
+    SELECT (time AT TIME ZONE 'Asia/Kolkata')::date AS day FROM rebuild_fresh
+    UNION
+    SELECT (time AT TIME ZONE 'Asia/Kolkata')::date AS day FROM rebuild_standby
 ) AS days

@@ -4,7 +4,7 @@ SELECT
     EXISTS (
         SELECT FROM gaps AS g
         WHERE g.started_at < c.time + INTERVAL '1 minute' AND (g.ended_at IS NULL OR g.ended_at > c.time)
-        AND (g.instruments = '{}' OR c.instrument_id = ANY (g.instruments))
+        AND g.covered_by IS NULL AND (g.instruments = '{}' OR c.instrument_id = ANY (g.instruments))
     ) AS has_gap
 FROM candles_1m AS c
 WHERE c.instrument_id = ANY (:instrument_ids::bigint[]) AND c.time >= :starts_at AND c.time < :ends_at

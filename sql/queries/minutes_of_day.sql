@@ -16,7 +16,7 @@ missed AS MATERIALIZED (
         floor(extract(EPOCH FROM greatest(started_at, :starts_at)) / 60)::bigint,
         ceil(extract(EPOCH FROM least(ended_at, :ends_at)) / 60)::bigint - 1
     ) AS minute
-    WHERE started_at < :ends_at AND (ended_at IS NULL OR ended_at > :starts_at)
+    WHERE started_at < :ends_at AND (ended_at IS NULL OR ended_at > :starts_at) AND covered_by IS NULL
 )
 SELECT
     i.exchange || ':' || i.symbol AS name,

@@ -1,4 +1,10 @@
--- A broker's ticks since an instant, under the tokens that named their instruments that day.
+-- A broker's ticks since an instant, under the tokens that named their instruments that day; also those it sent while it
+-- stood by.
+WITH of_feed AS (
+    SELECT ticks.* FROM ticks WHERE received_at >= :since
+    UNION ALL
+    SELECT standby_ticks.* FROM standby_ticks WHERE received_at >= :since
+)
 SELECT
     b.token,
     (extract(EPOCH FROM t.received_at) * 1000000)::bigint AS received_at,
@@ -6,9 +12,10 @@ SELECT
     t.last_price, t.last_quantity, t.average_price, t.day_volume, t.open_interest,
     t.buy_quantity, t.sell_quantity, t.bid_price, t.bid_quantity, t.ask_price, t.ask_quantity,
     extract(EPOCH FROM t.exchange_time)::bigint AS exchange_time
-FROM ticks AS t
+FROM of_feed AS t
 JOIN broker_instruments AS b
 ON b.broker = :broker AND b.instrument_id = t.instrument_id
 AND (t.received_at AT TIME ZONE 'Asia/Kolkata')::date >= b.valid_from
 AND ((t.received_at AT TIME ZONE 'Asia/Kolkata')::date < b.valid_to OR b.valid_to IS NULL)
-WHERE t.received_at >= :since
+LEFT JOIN feeds AS f ON f.feed = t.feed
+WHERE coalesce(f.broker, :broker) = :broker

@@ -9,6 +9,7 @@ DECLARE
     wanted record;
     found record;
     job int;
+    hypertable text;
 BEGIN
     FOR wanted IN SELECT * FROM (VALUES
         ('candles_1m_aggregate', make_interval(days => keep_days) - INTERVAL '1 hour', INTERVAL '1 minute'),
@@ -35,19 +36,21 @@ BEGIN
         ));
     END LOOP;
 
-    SELECT (j.config ->> 'compress_after')::interval AS after INTO found
-    FROM timescaledb_information.jobs AS j
-    WHERE j.proc_name = 'policy_compression'
-    AND format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = 'ticks'::regclass;
-    IF found.after IS DISTINCT FROM make_interval(days => compress_after_days) THEN
-        CALL remove_columnstore_policy('ticks', if_exists => true);
+    FOREACH hypertable IN ARRAY ARRAY['ticks', 'standby_ticks']
+    LOOP
+        SELECT (j.config ->> 'compress_after')::interval AS after INTO found
+        FROM timescaledb_information.jobs AS j
+        WHERE j.proc_name = 'policy_compression'
+        AND format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = hypertable::regclass;
+        CONTINUE WHEN found.after = make_interval(days => compress_after_days);
+        CALL remove_columnstore_policy(hypertable::regclass, if_exists => true);
         CALL add_columnstore_policy(
-            'ticks', after => make_interval(days => compress_after_days),
+            hypertable::regclass, after => make_interval(days => compress_after_days),
             schedule_interval => INTERVAL '1 day',
             -- Ticks are dropped at half past midnight.
             initial_start => (date_trunc('day', now() AT TIME ZONE 'Asia/Kolkata') + INTERVAL '1 day 2 hours')
                 AT TIME ZONE 'Asia/Kolkata'
         );
-    END IF;
+    END LOOP;
 END
 $$

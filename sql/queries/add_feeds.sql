@@ -1,0 +1,1 @@
+INSERT INTO feeds (broker) SELECT unnest(:brokers::text[]) ON CONFLICT (broker) DO NOTHING

@@ -1,0 +1,2 @@
+-- What the feed that stood by sent in the stretch, as it should be.
+CREATE TEMPORARY TABLE rebuild_standby (LIKE standby_ticks) ON COMMIT DROP

@@ -1,0 +1,1 @@
+INSERT INTO standby_ticks SELECT * FROM rebuild_standby
