@@ -37,6 +37,10 @@ class Feed:
     last_frame_at: int = 0
     is_up: bool = False
     """Whether a frame was received on the connection, and understood, since it was made."""
+    up_on: int = -1
+    """The connection it is up on, or was last."""
+    up_before: int = -1
+    """The one before that. A new connection takes a moment until it has told all instruments."""
     blind_since: int | None = None
     """The end of damage after which frames cannot be understood until a new connection begins."""
     outage: Outage | None = None

@@ -34,7 +34,7 @@ class _Gap(NamedTuple):
     feed: int
     at: int
     outage: Outage | None
-    standby: int | None  # the connection of the other feed, if that was up
+    standby: int | None  # the connection since which the other feed is looked at, if that was up
 
 
 class Reading:
@@ -121,8 +121,10 @@ class Reading:
                 self._begin_again(place, covered_until[0])
 
     def _up(self, place: int, at: int) -> None:
-        self._feeds[place].is_up = True
-        self._feeds[place].outage = None
+        feed = self._feeds[place]
+        feed.is_up, feed.outage = True, None
+        if feed.up_on != feed.connection:
+            feed.up_before, feed.up_on = feed.up_on, feed.connection
         self._gaps.append(_Gap(place, at, None, None))
         for other, feed in enumerate(self._feeds):
             if feed.outage is not None:
@@ -135,7 +137,7 @@ class Reading:
 
     def _begin(self, place: int, at: int) -> None:
         up = [each for other, each in enumerate(self._feeds) if other != place and each.is_up]
-        standby = up[0].connection if up else None
+        standby = up[0].up_before if up else None
         self._gaps.append(_Gap(place, at, self._feeds[place].outage, standby))
 
     def _frame(self, item: Record, feed: Feed) -> None:
@@ -175,13 +177,14 @@ class Reading:
         if gap.standby is None:
             return [begun._replace(instruments=carried)]
         other = 1 - gap.feed
-        known = set(self._carried(other, gap.standby))
+        known = set(self._carried(other, max(gap.standby, 0)))
         alone = tuple(each for each in carried if each not in known)
         both = tuple(each for each in carried if each in known)
         events = [begun._replace(instruments=both, covered_by=other)] if both or not carried else []
         return [*events, begun._replace(instruments=alone)] if alone else events
 
     def _carried(self, place: int, connection: int) -> tuple[int, ...]:
+        """Return what came of a feed on a connection or a later one."""
         observer = self._memory.shadow if place else self._memory.observer
         return observer.carried(connection)
 

@@ -44,7 +44,7 @@ def random_ticks(count: int, seed: int = 3) -> Columns:
 
 
 def as_stored(ticks: Columns) -> list[tuple[Any, ...]]:
-    """Say in Python's terms what the table must hold; its first two brokers have the numbers 1, 2."""
+    """Say in Python's terms what the table must hold; the first brokers have numbers 1 and 2."""
     frame = pl.DataFrame({**ticks, "feed": ticks["feed"] + 1}).with_columns(
         pl.when(pl.col(name) != MISSING).then(pl.col(name)) if kind == "i8" else pl.col(name)
         for name, kind in TICK_COLUMNS.items()

@@ -72,7 +72,7 @@ def test_the_names_of_checks_stay() -> None:
         "instruments: instruments_are_known",
         "instruments: few_instruments_vanish",
         "instruments: subscriptions_are_listed",
-            "instruments: subscriptions_have_a_standby",
+        "instruments: subscriptions_have_a_standby",
         "instruments: brokers_agree_on_instruments",
         "ticks: ticks_are_fresh",
         "ticks: no_instrument_is_silent",
