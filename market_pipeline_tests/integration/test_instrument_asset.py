@@ -115,4 +115,5 @@ def test_the_checks_pass_after_a_sync(
         "instruments_are_known": True,
         "few_instruments_vanish": True,
         "subscriptions_are_listed": True,
+        "subscriptions_have_a_standby": True,
     }

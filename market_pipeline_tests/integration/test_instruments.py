@@ -44,7 +44,7 @@ def on(catalogue: Catalogue, day: date) -> dict[int, int]:
 
 
 def wanted(database: Database, broker: str, stream: str, per_stream: int) -> dict[int, Mode]:
-    rows = wanted_tokens(database, broker, stream, per_stream)
+    rows = wanted_tokens(database, [broker], stream, per_stream)
     return {token: Mode(mode) for token, mode in rows.select("token", "mode").iter_rows()}
 
 
@@ -237,7 +237,7 @@ def test_subscriptions_are_divided_among_streams(database: Database) -> None:
     instruments.subscribe(database, "kite", [f"S{n}" for n in range(1, 6)])
     shards = [len(wanted(database, "kite", f"kite-{n}", 2)) for n in range(4)]
     assert shards == [2, 2, 1, 0]
-    streams = database.query("desired_streams", broker="kite", per_stream=2)
+    streams = database.query("desired_streams", brokers=["kite"], per_stream=2)
     assert streams.select("stream", "instruments").rows() == [
         ("kite-0", 2),
         ("kite-1", 2),

@@ -44,12 +44,15 @@ def test_ticks_need_not_be_fresh_while_the_exchange_is_closed(
 def test_a_subscription_that_no_token_stands_for_is_found(
     instance: dg.DagsterInstance, store: Database
 ) -> None:
-    cases.run_sql(store, "UPDATE broker_instruments SET valid_to = current_date WHERE token = 1")
+    cases.run_sql(
+        store, "UPDATE broker_instruments SET valid_to = current_date - 9 WHERE token = 1"
+    )
     checked = cases.evaluate_checks(instance, store, instruments.instrument_checks)
     assert checked == {
         "instruments_are_known": True,
         "few_instruments_vanish": True,
         "subscriptions_are_listed": False,
+        "subscriptions_have_a_standby": True,
     }
 
 
@@ -59,7 +62,7 @@ def test_instruments_that_vanish_before_they_expire_are_found(
     today = trading_date(datetime.now(UTC))
     cases.run_sql(
         store,
-        "UPDATE instruments SET delisted_on = %(today)s WHERE instrument_id = 1",
+        "UPDATE broker_instruments SET valid_to = %(today)s WHERE token = 1",
         today=today,
     )
     assert not cases.evaluate_checks(instance, store, instruments.instrument_checks)[

@@ -11,6 +11,8 @@ from market_pipeline.errors import ConfigurationError
 from market_pipeline.sessions import AlwaysOpen
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
+FIELDS = {name: each for name, each in Settings.model_fields.items() if name != "standby_broker"}
+"""Those that are variables."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,11 @@ def test_empty_database_url_means_embedded(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("DATABASE_URL", "mysql://host/db", "postgresql://user"),
         ("BROKER", "zerodha", "kite"),
+        ("BROKER", "kite,zerodha", "'zerodha' is not available"),
+        ("BROKER", "kite,", "'' is not available"),
+        ("BROKER", "kite,fyers,kite", "3 brokers are named"),
+        ("BROKER", "fyers, fyers", "'fyers' is named twice"),
+        ("BROKER", "kite,fyers_simulator", "choose two of either"),
         ("LOG_LEVEL", "LOUD", "DEBUG"),
         ("DAGSTER_PORT", "70000", "65535"),
         ("FLUSH_INTERVAL_SECONDS", "0", "greater than 0"),
@@ -55,6 +62,57 @@ def test_wrong_value_is_refused_with_the_variable_and_what_it_must_be(
     with pytest.raises(ConfigurationError, match=name) as caught:
         config.load()
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["kite,fyers", " kite , fyers "])
+def test_two_brokers_are_the_preferred_one_and_the_one_that_stands_by(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("BROKER", value)
+    settings = config.load()
+    assert (settings.broker, settings.standby_broker) == (BrokerName.KITE, BrokerName.FYERS)
+    assert settings.broker_names == "kite,fyers"
+
+
+def test_what_is_wrong_with_broker_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER", "kite,zerodha")
+    with pytest.raises(ConfigurationError) as caught:
+        config.load()
+    assert str(caught.value).count("zerodha") == 1
+
+
+@pytest.mark.parametrize(("broker", "standby"), [("kite", None), ("fyers,kite", BrokerName.KITE)])
+def test_a_standby_is_named_by_broker_alone(
+    monkeypatch: pytest.MonkeyPatch, broker: str, standby: BrokerName | None
+) -> None:
+    monkeypatch.setenv("BROKER", broker)
+    monkeypatch.setenv("STANDBY_BROKER", "fyers")
+    assert config.load().standby_broker is standby
+
+
+def test_each_of_two_brokers_has_the_settings_it_would_have_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BROKER", "simulator,fyers_simulator")
+    monkeypatch.setenv("STANDBY_SIMULATOR_URL", "http://127.0.0.1:7777")
+    first, second = config.load().each_broker
+    assert (first.broker_names, first.simulator_url) == ("simulator", "http://127.0.0.1:7600")
+    assert (second.broker_names, second.simulator_url) == (
+        "fyers_simulator",
+        "http://127.0.0.1:7777",
+    )
+
+
+def test_one_broker_has_the_settings_themselves() -> None:
+    settings = config.load()
+    assert settings.each_broker == [settings]
+    assert settings.broker_names == "simulator"
+
+
+def test_settings_take_other_brokers_and_give_up_the_standby() -> None:
+    both = config.load().with_brokers("fyers,kite")
+    assert both.broker_names == "fyers,kite"
+    assert both.with_brokers("kite").broker_names == "kite"
 
 
 def test_password_is_not_shown_when_the_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,13 +176,13 @@ def test_missing_kite_credentials_are_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_example_explains_every_setting() -> None:
-    missing = {name.upper() for name in Settings.model_fields} - set(example_lines())
+    missing = {name.upper() for name in FIELDS} - set(example_lines())
     assert not missing
 
 
 def test_example_shows_the_defaults() -> None:
     shown = example_lines()
-    for name, field in Settings.model_fields.items():
+    for name, field in FIELDS.items():
         value = shown[name.upper()]
         if field.default_factory is None and value:
             default = field.default.value if name == "broker" else field.default
