@@ -154,6 +154,18 @@ def test_command_succeeds_when_all_is_proven(exchange: Exchange) -> None:
 
 
 @pytest.mark.usefixtures("configured")
+def test_ledger_is_that_of_the_preferred_broker_unless_another_is_told(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER", "fyers_simulator,simulator")
+    exchange.trade()
+    exchange.store()
+    words = ["verify-ticks", str(exchange.ledger)]
+    assert CliRunner().invoke(app, words).exit_code == 1
+    assert CliRunner().invoke(app, [*words, "--broker", "simulator"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("configured")
 def test_command_fails_with_the_faults_as_json(exchange: Exchange) -> None:
     exchange.trade()
     exchange.store()
