@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     broker: BrokerName = BrokerName.SIMULATOR
     """The preferred broker: the first that BROKER names."""
     standby_broker: BrokerName | None = None
-    """The second that BROKER names. It is no variable of its own."""
+    """The second that BROKER names: no variable of its own, whatever STANDBY_BROKER says."""
     kite_api_key: str = ""
     kite_api_secret: SecretStr | None = None
     kite_access_token: SecretStr | None = None

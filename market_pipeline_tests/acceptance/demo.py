@@ -93,7 +93,10 @@ class Demo:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    ours = ("MARKET_PIPELINE", "DAGSTER", "DATABASE_URL", "BROKER", "KITE", "SIMULATOR", "COV")
+    ours = (
+        *("MARKET_PIPELINE", "DAGSTER", "DATABASE_URL", "BROKER", "KITE", "SIMULATOR", "STANDBY"),
+        "COV",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # A database that must not be touched, and an exchange's port that belongs to somebody else.
     return kept | {

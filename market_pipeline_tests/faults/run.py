@@ -10,7 +10,10 @@ import psutil
 from market_pipeline import processes
 from market_pipeline_tests.acceptance.demo import ROOT
 
-_OURS = ("MARKET_PIPELINE", "DAGSTER", "DATABASE_URL", "BROKER", "KITE", "SIMULATOR", "LD_PRELOAD")
+_OURS = (
+    *("MARKET_PIPELINE", "DAGSTER", "DATABASE_URL", "BROKER", "KITE", "SIMULATOR", "STANDBY"),
+    "LD_PRELOAD",
+)
 
 
 def command(*arguments: str) -> list[str]:
