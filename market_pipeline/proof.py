@@ -10,7 +10,7 @@ must equal the packets in the order of the bytes, from the first on and without 
 import bisect
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -66,6 +66,13 @@ class Verdict:
     def is_proven(self) -> bool:
         faults = self.lost + self.duplicated + self.altered + self.out_of_order
         return faults == 0 and self.sent == self.stored + self.not_received + self.spoilt
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """Add up what became of the packets of several brokers."""
+    names = [each.name for each in fields(Verdict) if each.name != "faults"]
+    sums = {name: sum(getattr(verdict, name) for verdict in verdicts) for name in names}
+    return Verdict(**sums, faults=pl.concat([verdict.faults for verdict in verdicts]))
 
 
 def compare(sent: pl.DataFrame, rows: pl.DataFrame, gaps: pl.DataFrame) -> Verdict:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from market_pipeline import processes
 from market_pipeline.config import PROTOCOLS, BrokerName
@@ -30,12 +31,16 @@ class Exchange:
         self._client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
         self._log = home / "exchange.log"
         port = self.url.rsplit(":", 1)[1]
-        command = [
+        self._command = [
             *run.command("simulator", "--port", port, "--ledger", str(self.ledger)),
             *("--broker", PROTOCOLS[broker], "--instruments", str(instruments)),
             *("--no-rate-limits", *options),
         ]
-        self.process = processes.spawn(command, run.environment(), self._log)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also after it was killed: its ledger goes on, and it knows no login."""
+        self.process = processes.spawn(self._command, run.environment(), self._log)
         within(START_SECONDS, self._answers, lambda: self._log.read_text("utf-8", "replace"))
 
     def _answers(self) -> bool:
@@ -57,6 +62,11 @@ class Exchange:
 
     def connections(self) -> int:
         return len(self.status()["connections"])
+
+    def kill(self) -> None:
+        """End it as a crash does; the ledger has all that was handed to the line."""
+        run.kill([psutil.Process(self.process.pid)])
+        self.process.wait(10)
 
     def stop(self) -> None:
         """End it in order: the ledger is complete then."""

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from market_pipeline.config import BrokerName
+from market_pipeline.config import PROTOCOLS, BrokerName
 from market_pipeline.sessions import EXCHANGE_TZ
 from market_pipeline.storage.database import Database
 from market_pipeline_tests.builders import outage
 from market_pipeline_tests.faults import broker_faults as broker
 from market_pipeline_tests.faults import database_faults as base
+from market_pipeline_tests.faults import failover
 from market_pipeline_tests.faults import process_faults as process
 from market_pipeline_tests.faults import stack_faults as up
 from market_pipeline_tests.faults.disk import can_mount, small_disk
@@ -44,6 +45,8 @@ class Fault:
     broker: BrokerName = BrokerName.SIMULATOR
     fyers_limit: float | None = None
     """Where it differs, as Fyers sends no heartbeats."""
+    has_standby: bool = False
+    """Whether the stream listens to the other broker as well."""
 
     def of(self, broker: BrokerName) -> "Fault":
         """Return the same fault at a broker."""
@@ -68,10 +71,20 @@ def _world(
     home = around.enter_context(home_folder())
     exchange = Exchange(home, fault.instruments, *fault.options, broker=fault.broker)
     around.callback(exchange.stop)
-    world = World(home, exchange, database, url or database.url, full)
+    standby = _standby(fault, home, around) if fault.has_standby else None
+    world = World(home, exchange, database, url or database.url, full, standby=standby)
     around.callback(world.kill)
     world.subscribe_all()
     return world
+
+
+def _standby(fault: Fault, home: Path, around: ExitStack) -> Exchange:
+    """Start the other broker in front of the same trades."""
+    (other,) = set(PROTOCOLS) - {fault.broker}
+    (home / "standby").mkdir()
+    exchange = Exchange(home / "standby", fault.instruments, *fault.options, broker=other)
+    around.callback(exchange.stop)
+    return exchange
 
 
 def plain(cause: Callable[[World], None]) -> Scene:
@@ -232,6 +245,24 @@ FAULTS = [
     ),
     Fault("slow handshake", plain(broker.slow_handshake), 10),
     Fault("subscriptions change", plain(broker.subscriptions_change), 2),
+    Fault(
+        "one of two brokers killed -9",
+        plain(failover.preferred_killed),
+        failover.TAKEN_OVER,
+        has_standby=True,
+    ),
+    Fault(
+        "one of two brokers frozen, and back",
+        plain(failover.preferred_frozen),
+        failover.TAKEN_OVER,
+        has_standby=True,
+    ),
+    Fault(
+        "stream of two brokers killed -9",
+        plain(process.killed_at_random),
+        process.RESTARTED,
+        has_standby=True,
+    ),
     Fault("stream killed -9 under Dagster", stack(up.stream_killed), up.RESTARTED),
     Fault("Dagster daemon killed -9", stack(up.daemon_killed), up.UNTOUCHED),
     Fault("code server killed -9", stack(up.code_server_killed), up.UNTOUCHED),

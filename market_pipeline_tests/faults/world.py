@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from market_pipeline import brokers, processes
+from market_pipeline import brokers, processes, proof
 from market_pipeline.commands.verify import verify
 from market_pipeline.config import Settings
 from market_pipeline.proof import Verdict
@@ -45,6 +45,8 @@ class World:
     """Where the stream finds the database; perhaps through something that can be cut."""
     full: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
+    standby: Exchange | None = None
+    """A second broker in front of the same trades, if the stream listens to two."""
     names: list[str] = field(default_factory=list)
     recovered_in: float = 0.0
     peak_rss: float = 0.0
@@ -52,13 +54,16 @@ class World:
 
     def __post_init__(self) -> None:
         self.broker = self.exchange.broker
+        self.exchanges = [self.exchange, *([self.standby] if self.standby else [])]
+        names = ",".join(each.broker.value for each in self.exchanges)
         self.stream_name = f"{self.broker.value}-0"
         self.journal = self.home / "journal" / self.stream_name
         self.log = self.home / "stream.log"
         self.settings = Settings(
             market_pipeline_home=self.home,
-            broker=self.broker,
+            broker=names,  # as a user writes it
             simulator_url=self.exchange.url,
+            standby_simulator_url=self.exchanges[-1].url,
             _env_file=None,
         )
         self.clock_file = self.home / "clock"
@@ -67,13 +72,17 @@ class World:
         self._threads: list[threading.Thread] = []
 
     def log_in(self) -> None:
-        brokers.log_in_to_simulator(self.settings)
+        for settings in self.settings.each_broker:
+            brokers.log_in_to_simulator(settings)
 
     def subscribe_all(self) -> None:
         """Log in, take the exchange's master over and subscribe all of it."""
         self.log_in()
-        master = brokers.open_broker(self.settings).instruments()
-        instruments.sync(self.database, self.broker.value, master, trading_date(datetime.now(UTC)))
+        today = trading_date(datetime.now(UTC))
+        for settings in reversed(self.settings.each_broker):
+            master = brokers.open_broker(settings).instruments()
+            name, yields_to = settings.broker, settings.broker.yields_to
+            instruments.sync(self.database, name.value, master, today, yields_to)
         self.names = [f"{row[0]}:{row[1]}" for row in master.select("exchange", "symbol").rows()]
         instruments.subscribe(self.database, self.broker.value, self.names)
 
@@ -86,22 +95,26 @@ class World:
 
     def stream_command(self) -> subprocess.Popen[bytes]:
         """Start one stream process, whatever else runs."""
-        environment = run.environment(
-            MARKET_PIPELINE_HOME=str(self.home),
-            DATABASE_URL=self.url,
-            BROKER=self.broker.value,
-            SIMULATOR_URL=self.exchange.url,
-            **self.variables,
-        )
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 run.command("stream", self.stream_name),
-                env=environment,
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which commands meet this world."""
+        return run.environment(
+            MARKET_PIPELINE_HOME=str(self.home),
+            DATABASE_URL=self.url,
+            BROKER=self.settings.broker_names,
+            SIMULATOR_URL=self.settings.simulator_url,
+            STANDBY_SIMULATOR_URL=self.settings.standby_simulator_url,
+            **self.variables,
+        )
 
     def _keep_running(self) -> None:
         while not self._ending.is_set():
@@ -197,9 +210,11 @@ class World:
             process.wait(10)
 
     def count(self) -> Verdict:
-        """Compare what was sent with what is stored."""
+        """Compare what was sent, by each broker, with what is stored."""
         self.gaps = int(self.value("SELECT count(*) FROM gaps"))
-        return verify(self.database, self.broker.value, self.exchange.ledger)
+        return proof.joined(
+            [verify(self.database, each.broker.value, each.ledger) for each in self.exchanges]
+        )
 
     def value(self, query: Any, *values: Any) -> Any:
         rows = fetch(self.database, query, *values)
