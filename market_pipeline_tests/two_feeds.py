@@ -1,5 +1,6 @@
 """A journal into which two brokers have sent the same instruments, for tests."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import writer
 from market_pipeline.streaming.meaning import Source
+from market_pipeline.streaming.rebuild import Order, Outcome, rebuild
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests.builders import OPEN, Known, Packet, fetch, frame
@@ -16,6 +18,8 @@ from market_pipeline_tests.journals import Line
 
 PREFERRED, STANDBY = 0, 1
 BROKERS = ["kite", "fyers"]
+
+_STREAM = "kite-0"
 
 _TICKS = (
     "SELECT broker, extract(epoch FROM received_at)::double precision, day_volume"
@@ -63,12 +67,20 @@ class TwoFeeds(Line):
         self.record(feed, RecordKind.FRAME, frame(packet), at)
 
     def writer(self, run_id: str = "run", batch_bytes: int = writer.BATCH_BYTES) -> Writer:
-        store = TickStore(self.database.url, "kite-0", run_id, self.brokers)
-        sources = [Source(Stateless(kite_wire.decode), Known()) for _ in self.brokers]
-        opened = Writer(store, self.folder, sources, batch_bytes)
+        store = TickStore(self.database.url, _STREAM, run_id, self.brokers)
+        opened = Writer(store, self.folder, self.sources(), batch_bytes)
         self._open.append((opened, store))
         opened.open()
         return opened
+
+    def sources(self) -> list[Source]:
+        return [Source(Stateless(kite_wire.decode), Known()) for _ in self.brokers]
+
+    def rebuild(self, since: float) -> Outcome:
+        """Make the ticks anew of what was received from a time on."""
+        at = datetime.fromtimestamp(OPEN + since, UTC)
+        order = Order(_STREAM, self.folder, at, brokers=self.brokers)
+        return rebuild(self.database.url, order, self.sources())
 
     def ticks(self, is_standby: bool = False) -> list[tuple[str, float, int | None]]:
         """Return the broker, when it was received, and the day's volume, in order of arrival."""

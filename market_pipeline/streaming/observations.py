@@ -5,32 +5,17 @@ instrument; what is remembered of each instrument is the state here. Packets are
 a time, but the result does not depend on how they were divided into batches.
 """
 
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from market_pipeline import sessions
 from market_pipeline.market import MISSING, TICK_COLUMNS, Columns, empty_ticks
 from market_pipeline.streaming import grouped
 from market_pipeline.streaming.arrivals import Arrivals
+from market_pipeline.streaming.instrument_state import InstrumentState
 
-_STATE_COLUMNS = {
-    "instrument_id": "i8",
-    "day": "i8",  # trading date of the newest packet, days since 1970-01-01
-    "day_volume": "i8",
-    "last_trade_time": "i8",
-    "exchange_time": "i8",
-    "last_price": "f8",
-    "day_high": "f8",
-    "day_low": "f8",
-    "connection": "i8",  # of the packet that the above is from
-    "seen_on": "i8",  # the connection of the last packet, whatever became of it
-    "own_on": "i8",  # that of the last packet of the observer's own feed
-    "mixed": "i8",  # 1 if another feed has told of this session too
-}
 # Garbage would make all that follows look stale; a machine whose clock is slow must not.
 _MAX_CLOCK_LEAD_SECONDS = 12 * 3600
 
@@ -44,32 +29,24 @@ class Observer:
 
     def __init__(self, feed: int = 0) -> None:
         self._feed = feed
-        self._state: Columns = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
+        self._state = InstrumentState()
         self.arrivals = 0
         self.anomalies = 0
 
     def copy(self) -> "Observer":
         """Return an observer that goes on from the same state without changing this one."""
         other = Observer(self._feed)
-        other._state = {name: column.copy() for name, column in self._state.items()}
+        other._state = self._state.copy()
         other.arrivals, other.anomalies = self.arrivals, self.anomalies
         return other
 
     def dump(self) -> bytes:
-        """Write the state as Arrow IPC."""
-        buffer = BytesIO()
-        pl.DataFrame(self._state).write_ipc(buffer)
-        return buffer.getvalue()
+        """Write down what is known of each instrument."""
+        return self._state.dump()
 
     def load(self, state: bytes | None, arrivals: int) -> None:
         """Read a state written by dump; None forgets everything."""
-        if state is None:
-            self._state = {name: np.zeros(0, kind) for name, kind in _STATE_COLUMNS.items()}
-        else:
-            frame = pl.read_ipc(BytesIO(state))
-            if "own_on" not in frame.columns:  # written when there was one feed
-                frame = frame.with_columns(own_on="seen_on", mixed=pl.lit(0))
-            self._state = {n: frame[n].to_numpy().astype(k) for n, k in _STATE_COLUMNS.items()}
+        self._state = InstrumentState() if state is None else InstrumentState.load(state)
         self.arrivals = arrivals
 
     def carried(self, connection: int) -> tuple[int, ...]:
@@ -79,16 +56,17 @@ class Observer:
         """
         if connection < 0:
             return ()
-        ids = self._state["instrument_id"][self._state["own_on"] >= connection]
+        known = self._state.columns
+        ids = known["instrument_id"][known["own_on"] >= connection]
         return tuple(ids.tolist())
 
     def own_connections(self, arrivals: Arrivals) -> NDArray[np.int64]:
         """Return on which connection of its own feed each instrument was last seen by then."""
         order = grouped.stable_order(arrivals.instrument_id)
         ids, rows = arrivals.instrument_id[order], arrivals.connection[order]
-        slots = self._slots(ids)
+        slots = self._state.slots(ids)
         starts = np.diff(ids, prepend=-1) != 0
-        known = self._state["own_on"][slots]
+        known = self._state.columns["own_on"][slots]
         newest = grouped.newest(arrivals.feed[order] == self._feed, starts)
         found = np.empty(len(order), np.int64)
         found[order] = np.where(newest >= 0, rows[np.maximum(newest, 0)], known)
@@ -106,32 +84,13 @@ class Observer:
         rows = arrivals.taken(order)
         if not len(rows):
             return empty_ticks()
-        slots = self._slots(rows.instrument_id)
-        comparison = _Comparison(rows, self._state, slots, rows.feed == self._feed)
+        slots = self._state.slots(rows.instrument_id)
+        known = self._state.columns
+        comparison = _Comparison(rows, known, slots, rows.feed == self._feed)
         ticks = comparison.ticks(number[order])
         self.anomalies += comparison.anomalies
-        comparison.remember(self._state)
+        comparison.remember(known)
         return ticks
-
-    def _slots(self, sorted_ids: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Return where in the state each instrument is, adding those never seen."""
-        known = self._state["instrument_id"]
-        starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
-        distinct = sorted_ids[starts]
-        place = np.searchsorted(known, distinct)
-        is_known = place < known.size
-        is_known[is_known] = known[place[is_known]] == distinct[is_known]
-        if not is_known.all():
-            self._add(distinct[~is_known])
-            place = np.searchsorted(self._state["instrument_id"], distinct)
-        return np.repeat(place, np.diff(starts, append=len(sorted_ids)))
-
-    def _add(self, new: NDArray[np.int64]) -> None:
-        order = np.argsort(np.concatenate([self._state["instrument_id"], new]), kind="stable")
-        for name, column in self._state.items():
-            blank = np.full(new.size, np.nan if column.dtype.kind == "f" else MISSING)
-            added = new if name == "instrument_id" else blank.astype(column.dtype)
-            self._state[name] = np.concatenate([column, added])[order]
 
 
 class _Comparison:

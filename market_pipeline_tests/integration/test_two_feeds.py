@@ -8,6 +8,7 @@ import pytest
 
 from market_pipeline.errors import JournalError
 from market_pipeline.storage.database import Database
+from market_pipeline.streaming import checkpoints, writer
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline_tests.builders import INFY, OPEN, TCS
 from market_pipeline_tests.journals import drain
@@ -192,3 +193,23 @@ def test_instruments_are_apart(feeds: TwoFeeds) -> None:
     feeds.heartbeat(PREFERRED, 4)
     drain(feeds.writer(batch_bytes=1))
     assert len(feeds.ticks()) == len(feeds.standby()) == 6
+
+
+def test_a_rebuild_makes_what_was_stored_of_both(
+    feeds: TwoFeeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.store()  # something is held at this checkpoint
+    feeds.disconnect(PREFERRED, 2.5)
+    trade(feeds, range(3, 6), STANDBY)
+    feeds.connect(PREFERRED, 6)
+    trade(feeds, range(6, 9), PREFERRED, STANDBY)
+    feeds.heartbeat(PREFERRED, 9)
+    feeds.store("second")
+    before = feeds.ticks(), feeds.standby()
+    for since in (0, 3):
+        outcome = feeds.rebuild(since)
+        assert (outcome.difference.deleted, outcome.difference.inserted) == (0, 0)
+        assert (feeds.ticks(), feeds.standby()) == before
