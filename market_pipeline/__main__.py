@@ -8,6 +8,7 @@ import typer
 from market_pipeline.commands import market, running
 from market_pipeline.commands.backfill import backfill
 from market_pipeline.commands.database import database_app
+from market_pipeline.commands.feeds import feeds
 from market_pipeline.commands.instruments import instruments_app
 from market_pipeline.commands.rebuild import replay
 from market_pipeline.commands.reconcile import fill_gaps, reconcile
@@ -35,6 +36,7 @@ app.command()(verify_ticks)
 app.command()(backfill)
 app.command()(reconcile)
 app.command()(fill_gaps)
+app.command()(feeds)
 app.command()(market.subscribe)
 app.command()(market.unsubscribe)
 app.command()(market.stream)

@@ -5,6 +5,7 @@ import dagster as dg
 from market_pipeline.orchestration import (
     candle_checks,
     candles,
+    feeds,
     history,
     instruments,
     reconciled,
@@ -31,6 +32,7 @@ defs = dg.Definitions(
         ticks.tick_retention,
         ticks.server_policies,
         ticks.candles_are_fresh,
+        feeds.feeds_agree,
         candle_checks.rows_arrive,
         candle_checks.ohlc_checks,
         candle_checks.aggregate_checks,

@@ -13,7 +13,13 @@ TESTS = sorted((ROOT / "market_pipeline_tests").rglob("*.py"))
 
 MOST_LINES = 300
 
-COMPARISON = {"reconciliation", "reconciliation_reasons", "reconciliation_report", "tolerances"}
+COMPARISON = {
+    "disagreement",
+    "reconciliation",
+    "reconciliation_reasons",
+    "reconciliation_report",
+    "tolerances",
+}
 FOUNDATION = {"errors", "market", "sessions", "quality", "config"}
 WIRES = {"brokers.kite_wire", "brokers.fyers_wire"}
 
@@ -27,6 +33,7 @@ ALLOWED = {
     "sessions": {"errors", "calendar_table", "calendar_file"},
     "quality": {"errors", "market"},
     "proof": {"market"},
+    "disagreement": set[str](),
     "tolerances": {"errors", "market", "yaml_file"},
     "reconciliation_reasons": {"market", "tolerances"},
     "reconciliation": {"market", "reconciliation_reasons", "tolerances"},

@@ -228,7 +228,12 @@ def candles_are_fresh(database: MarketDatabase) -> dg.AssetCheckResult:
 tick_checks = dg.define_asset_job(
     "tick_checks",
     selection=dg.AssetSelection.checks(
-        ticks_are_fresh, no_instrument_is_silent, tick_retention, server_policies, candles_are_fresh
+        ticks_are_fresh,
+        no_instrument_is_silent,
+        tick_retention,
+        server_policies,
+        candles_are_fresh,
+        dg.AssetCheckKey(ticks.key, "feeds_agree"),  # see feeds.py
     ),
     tags=BATCH_TAGS,
 )

@@ -50,6 +50,7 @@ class Faults:
             "drop": self.drop,
             "silence": self.silence,
             "mute": self.mute,
+            "bias": self.bias,
             "refuse_upgrade": self.refuse_upgrade,
             "slow_handshake": self.slow_handshake,
             "outage": self.switch_outage,
@@ -94,6 +95,10 @@ class Faults:
     async def mute(self, tokens: list[int]) -> None:
         """Send nothing of these instruments, whoever has subscribed to them; [] mutes none."""
         self._ticker.mute(tokens)
+
+    async def bias(self, price: float) -> None:
+        """Tell every last price too high by so many rupees; 0 tells them right again."""
+        self._ticker.bias = float(price)
 
     async def refuse_upgrade(self, status: int | None = 403) -> None:
         """Answer new connections with an HTTP status; None accepts them again."""
@@ -169,6 +174,7 @@ class Faults:
         self._budgets.throttle(0)
         self._ticker.silent = False
         self._ticker.mute([])
+        self._ticker.bias = 0.0
         self._ticker.refuse_with = None
         self._ticker.handshake_seconds = 0.0
         self._ticker.disturb_no_more()

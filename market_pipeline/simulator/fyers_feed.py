@@ -111,7 +111,7 @@ class DataSocket(Lines[FyersConnection]):
         rows = np.array(sorted({row for row, _ in topics}), np.int64)
         if rows.size and not self.silent:
             prints = self.exchange.prints(rows, self.clock.now())
-            await connection.send_packets(rows, self.exchange.packets(prints))
+            await connection.send_packets(rows, self._packets(prints))
         self._start_if_complete()
 
     def _known(self, topics: Iterable[str]) -> dict[tuple[int, int], str]:

@@ -83,7 +83,7 @@ class Ticker(Lines[KiteConnection]):
             self._set_modes(connection, rows, code)
             if rows.size and not self.silent:
                 prints = self.exchange.prints(rows, self.clock.now())
-                await connection.send_packets(rows, self.exchange.packets(prints))
+                await connection.send_packets(rows, self._packets(prints))
         self._start_if_complete()
 
     def _set_modes(self, connection: KiteConnection, rows: Int, code: int) -> None:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from aiohttp import WSMessage, web
 
+from market_pipeline.market import Columns
 from market_pipeline.simulator.book import Prints
 from market_pipeline.simulator.clock import RealClock, ReplayClock
 from market_pipeline.simulator.connection import Connection, Disturbance
@@ -38,6 +39,7 @@ class Lines(ABC, Generic[Client]):
         self.clock = clock
         self.connections: list[Client] = []
         self.silent = False
+        self.bias = 0.0  # rupees by which all last prices are told wrong
         self._muted = np.zeros(len(exchange.listing), bool)
         self.refuse_with: int | None = None
         self.handshake_seconds = 0.0
@@ -126,7 +128,7 @@ class Lines(ABC, Generic[Client]):
 
     async def _send_to_all(self, prints: Prints) -> None:
         """Return when every client has taken its packets: time does not pass a slow client."""
-        packets = self.exchange.packets(prints)
+        packets = self._packets(prints)
 
         async def send(connection: Client) -> None:
             try:
@@ -137,6 +139,10 @@ class Lines(ABC, Generic[Client]):
                 connection.abort("client too slow")
 
         await asyncio.gather(*(send(connection) for connection in list(self.connections)))
+
+    def _packets(self, prints: Prints) -> Columns:
+        packets = self.exchange.packets(prints)
+        return {**packets, "last_price": packets["last_price"] + self.bias}
 
     async def broadcast(self, payload: bytes | str) -> None:
         """Send one frame to all connections."""

@@ -26,7 +26,7 @@ from market_pipeline.simulator.listing import default_listing
 
 COMMANDS = (
     "demo up env simulator subscribe unsubscribe stream instruments login db replay replay-check "
-    "verify-ticks"
+    "verify-ticks feeds"
 ).split()
 
 

@@ -78,6 +78,7 @@ def test_the_names_of_checks_stay() -> None:
         "ticks: no_instrument_is_silent",
         "ticks: tick_retention",
         "ticks: server_policies",
+        "ticks: feeds_agree",
         "candles_1m: candles_are_fresh",
         "candles_1m: rows_arrive",
         "candles_1m: candles_are_complete",
@@ -96,6 +97,11 @@ def test_the_names_of_checks_stay() -> None:
         "reconciled_candles: candles_agree_with_broker",
         "reconciled_candles: gaps_are_filled",
     }
+
+
+def test_feeds_are_compared_by_the_job_of_the_other_checks_of_ticks() -> None:
+    keys = defs.resolve_job_def("tick_checks").asset_layer.asset_graph.asset_check_keys
+    assert dg.AssetCheckKey(dg.AssetKey("ticks"), "feeds_agree") in keys
 
 
 def test_every_schedule_and_sensor_runs_without_being_switched_on() -> None:
