@@ -10,6 +10,7 @@ from market_pipeline.commands.backfill import backfill
 from market_pipeline.commands.database import database_app
 from market_pipeline.commands.feeds import feeds
 from market_pipeline.commands.instruments import instruments_app
+from market_pipeline.commands.quote import quote
 from market_pipeline.commands.rebuild import replay
 from market_pipeline.commands.reconcile import fill_gaps, reconcile
 from market_pipeline.commands.replay import replay_check
@@ -40,6 +41,7 @@ app.command()(feeds)
 app.command()(market.subscribe)
 app.command()(market.unsubscribe)
 app.command()(market.stream)
+app.command()(quote)
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(market.login_app, name="login")
 app.add_typer(database_app, name="db")

@@ -33,9 +33,9 @@ def render(database: Database) -> Table:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
-        _number(row["last_price"]),
+        price_text(row["last_price"]),
         _clock(row["time"]),
-        *(_number(row[name]) for name in ("open", "high", "low", "close")),
+        *(price_text(row[name]) for name in ("open", "high", "low", "close")),
         f"{row['volume']:,}" if row["volume"] is not None else "",
         f"{row['ticks_per_second']:.1f}",
         f"{row['lag_seconds']:.1f} s" if row["lag_seconds"] is not None else "",
@@ -52,7 +52,8 @@ def _streams(streams: pl.DataFrame) -> str:
     return "\n".join(lines) or "waiting for the first stream"
 
 
-def _number(value: float | None) -> str:
+def price_text(value: float | None) -> str:
+    """Write a price or a count with as many decimals as it needs, nothing for None."""
     if value is None:
         return ""
     decimals = 2 if round(value, 2) == round(value, 4) else 4  # currencies move by 0.0025

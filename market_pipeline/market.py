@@ -117,6 +117,11 @@ PACKET_COLUMNS: dict[str, str] = {
 }
 """What one packet says of one instrument, by column and numpy type. See MISSING."""
 
+QUOTE_SCHEMA: dict[str, pl.DataType] = {
+    name: pl.Float64() if kind == "f8" else pl.Int64() for name, kind in PACKET_COLUMNS.items()
+} | dict.fromkeys(("last_trade_time", "exchange_time"), pl.Datetime("us", "UTC"))
+"""Columns of a broker's quotes: those of a packet, with null for what the broker does not tell."""
+
 TICK_COLUMNS: dict[str, str] = {
     "time": "i8",  # epoch microseconds
     "instrument_id": "i8",

@@ -1,7 +1,7 @@
 """A whole stream with its threads, and a broker that does what it is told."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
@@ -52,6 +52,9 @@ class Obedient(Broker):
     def candles(
         self, token: int, interval: Interval, start: datetime, end: datetime
     ) -> pl.DataFrame:
+        raise NotImplementedError
+
+    def quotes(self, tokens: Sequence[int]) -> pl.DataFrame:
         raise NotImplementedError
 
     def listen(

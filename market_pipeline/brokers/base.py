@@ -1,7 +1,7 @@
 """What every broker must be able to do. A new broker is one class and one line in `BROKERS`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from threading import Event
 from typing import Protocol
@@ -66,6 +66,19 @@ class Broker(ABC):
         Raises:
             BrokerError: the broker refused, or did not answer.
             WaitInterrupted: the work was stopped before it was this request's turn.
+        """
+
+    @abstractmethod
+    def quotes(self, tokens: Sequence[int]) -> pl.DataFrame:
+        """Fetch what instruments stand at, with the columns of QUOTE_SCHEMA.
+
+        One row for each token, in the order they are asked for; what the broker does not list is
+        left out. Quotes of one call may be seconds apart. As few requests are made as the broker
+        allows: how many that is, and what it does not tell, is said by each.
+
+        Raises:
+            BrokerError: the broker refused, or did not answer.
+            WaitInterrupted: the work was stopped before it was a request's turn.
         """
 
     @abstractmethod

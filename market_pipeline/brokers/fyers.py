@@ -1,4 +1,4 @@
-"""Fyers: instruments and candles over REST, market data over its data socket.
+"""Fyers: instruments, candles and quotes over REST, market data over its data socket.
 
 The vendor's SDK makes the requests and is imported when it is first needed: it is an optional
 extra. Its socket class is not used; fyers_socket.py says why.
@@ -7,7 +7,7 @@ extra. Its socket class is not used; fyers_socket.py says why.
 import contextlib
 import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import ModuleType
@@ -17,7 +17,14 @@ from urllib.parse import urlencode
 import polars as pl
 from pydantic import SecretStr
 
-from market_pipeline.brokers import fyers_files, fyers_rest, fyers_socket, fyers_wire
+from market_pipeline.brokers import (
+    fyers_files,
+    fyers_quotes,
+    fyers_rest,
+    fyers_socket,
+    fyers_wire,
+    quotes,
+)
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
 from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.brokers.limits import Limiter, LocalBudgets, RequestKind, fingerprint
@@ -93,10 +100,28 @@ class Fyers(Broker):
             **(_days(start, end) if is_daily else _instants(start, end, interval)),
         }
         reply = self._ask(RequestKind.HISTORY, access_token, lambda sdk: sdk.history(form))
-        has_volume = not ticker.endswith("-INDEX")
-        candles = fyers_rest.parse_history(reply, has_volume, is_daily)
+        candles = fyers_rest.parse_history(reply, not _is_index(ticker), is_daily)
         first, last = (edge.astimezone(UTC) for edge in (start, end))
         return candles.filter(pl.col("time").is_between(first, last))
+
+    def quotes(self, tokens: Sequence[int]) -> pl.DataFrame:
+        """Fetch what instruments stand at; see Broker.quotes.
+
+        Indices come fifty with each request. Anything else costs one of its own, since nothing but
+        the depth tells quantities and open interest. Fyers does not tell `exchange_time`.
+        """
+        access_token = self._required_token()
+        tickers = self._files.tickers(tokens)
+        indices = {name: token for token, name in tickers.items() if _is_index(name)}
+        rows: list[quotes.Row] = []
+        for part in quotes.batches(list(indices), fyers_quotes.MOST):
+            reply = self._quote(access_token, "quotes", symbols=",".join(part))
+            rows += fyers_quotes.index_rows(reply, {name: indices[name] for name in part})
+        for token, name in tickers.items():
+            if name not in indices:
+                reply = self._quote(access_token, "depth", symbol=name, ohlcv_flag=1)
+                rows.append(fyers_quotes.depth_row(reply, name, token))
+        return quotes.frame_of(rows, tokens)
 
     def listen(
         self,
@@ -207,6 +232,9 @@ class Fyers(Broker):
             )
         return wanted
 
+    def _quote(self, token: SecretStr, what: str, **form: Any) -> dict[str, Any]:
+        return self._ask(RequestKind.QUOTE, token, lambda sdk: getattr(sdk, what)(form))
+
     def _ask(
         self, kind: RequestKind, token: SecretStr | None, request: Callable[[Any], Any]
     ) -> dict[str, Any]:
@@ -233,6 +261,10 @@ def _days(start: datetime, end: datetime) -> dict[str, Any]:
     """Ask by the day: which second of its day a daily candle bears is not documented."""
     edges = {"range_from": start, "range_to": end}
     return {"date_format": 1, **{name: f"{to_ist(at):%Y-%m-%d}" for name, at in edges.items()}}
+
+
+def _is_index(ticker: str) -> bool:
+    return ticker.endswith("-INDEX")
 
 
 def _part(reply: Any, name: str) -> Any:

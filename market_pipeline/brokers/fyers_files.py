@@ -64,14 +64,27 @@ class PublicFiles:
             RequestRefused: it is not listed.
             BrokerError: the master cannot be had.
         """
-        segment = str(token)[:4]
-        ticker = self._tickers(segment).get(token) if segment in SEGMENTS else None
-        if ticker is None:
+        tickers = self.tickers([token])
+        if token not in tickers:
             raise RequestRefused(
                 f"Fyers lists nothing with the token {token} today: run "
                 "`market-pipeline instruments sync`"
             )
-        return ticker
+        return tickers[token]
+
+    def tickers(self, tokens: Collection[int]) -> dict[int, str]:
+        """Return what Fyers calls tokens today, each once, without those that are not listed.
+
+        Raises:
+            BrokerError: a master cannot be had.
+        """
+        codes = {token: str(token)[:4] for token in tokens}
+        masters = {each: self._tickers(each) for each in set(codes.values()) & SEGMENTS.keys()}
+        return {
+            token: ticker
+            for token, segment in codes.items()
+            if (ticker := masters.get(segment, {}).get(token)) is not None
+        }
 
     def topics(self, tokens: Collection[int]) -> set[str]:
         """Return what tokens are called on the data socket.

@@ -1,4 +1,4 @@
-"""Zerodha Kite: instruments and candles over REST, market data over its WebSocket.
+"""Zerodha Kite: instruments, candles and quotes over REST, market data over its WebSocket.
 
 The vendor's SDK does the talking and is imported when it is first needed: it is an optional
 extra, and importing it chooses Twisted's reactor for the whole process.
@@ -7,7 +7,7 @@ extra, and importing it chooses Twisted's reactor for the whole process.
 import contextlib
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import ModuleType
@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import polars as pl
 from pydantic import SecretStr
 
-from market_pipeline.brokers import kite_rest, kite_wire
+from market_pipeline.brokers import kite_quotes, kite_rest, kite_wire, quotes
 from market_pipeline.brokers.base import FRAME_SECONDS, Broker, Sink
 from market_pipeline.brokers.decoding import Decoder, Stateless
 from market_pipeline.brokers.limits import (
@@ -29,7 +29,7 @@ from market_pipeline.brokers.limits import (
     fingerprint,
 )
 from market_pipeline.errors import ConfigurationError, RequestRefused, TokenExpired, UnexpectedReply
-from market_pipeline.market import Interval, Mode
+from market_pipeline.market import QUOTE_SCHEMA, Interval, Mode
 from market_pipeline.sessions import to_ist
 
 _LOGIN_ROOT = "https://kite.zerodha.com"
@@ -115,6 +115,20 @@ class Kite(Broker):
         candles = kite_rest.parse_candles(payload, has_volume=segment != kite_wire.INDICES)
         first, last = (to_ist(edge).astimezone(UTC) for edge in (start, end))
         return candles.filter(pl.col("time").is_between(first, last))
+
+    def quotes(self, tokens: Sequence[int]) -> pl.DataFrame:
+        """Fetch what instruments stand at, 500 with each request; see Broker.quotes.
+
+        Kite tells everything of what is traded. An index has neither trades nor a book.
+        """
+        token, wanted = self._required_token(), list(dict.fromkeys(tokens))
+        found = [pl.DataFrame(schema=QUOTE_SCHEMA)]
+        for part in quotes.batches(wanted, kite_quotes.MOST):
+            with self._session(token, RequestKind.QUOTE) as session:
+                # By token, as Kite's staff allow: https://kite.trade/forum/discussion/3352
+                payload = session._get("market.quote", params={"i": part})
+            found.append(kite_quotes.parse_quotes(payload, part))
+        return pl.concat(found)
 
     def listen(
         self,

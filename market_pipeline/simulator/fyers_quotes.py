@@ -6,6 +6,8 @@ from market_pipeline.market import Columns
 from market_pipeline.simulator.fyers_symbols import Symbol, expiry_epoch
 from market_pipeline.simulator.listing import Security
 
+_IST_SECONDS = 19_800
+
 
 def quote(symbol: Symbol, packets: Columns, at: int) -> dict[str, Any]:
     """Describe one packet as an element of /quotes."""
@@ -29,9 +31,14 @@ def quote(symbol: Symbol, packets: Columns, at: int) -> dict[str, Any]:
         "original_name": symbol.ticker,
         "symbol": symbol.ticker,
         "fyToken": symbol.fy_token,
-        "tt": str(packets["exchange_time"][at]),
+        "tt": str(_midnight(int(packets["exchange_time"][at]))),
     }
     return {"n": symbol.ticker, "s": "ok", "v": values}
+
+
+def _midnight(seconds: int) -> int:
+    """Return what Fyers stamps quotes with: their day in India, as midnight in UTC."""
+    return (seconds + _IST_SECONDS) // 86_400 * 86_400
 
 
 def no_quote(ticker: str) -> dict[str, Any]:

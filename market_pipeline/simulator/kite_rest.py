@@ -154,14 +154,20 @@ class Rest:
             names = list(dict.fromkeys(request.query.getall("i", [])))
             if len(names) > most:
                 raise _bad_request(f"maximum {most} instruments are allowed")
-            rows = self._exchange.listing.row_by_name
-            names = [name for name in names if name in rows]
-            wanted = np.array([rows[name] for name in names], np.int64)
+            rows = {name: self._row(name) for name in names}
+            listed = {name: row for name, row in rows.items() if row is not None}
+            wanted = np.array(list(listed.values()), np.int64)
             prints = self._exchange.prints(wanted, self._clock.now())
             packets = self._exchange.packets(prints)
-            return success({name: describe(packets, i) for i, name in enumerate(names)})
+            return success({name: describe(packets, i) for i, name in enumerate(listed)})
 
         return answer
+
+    def _row(self, name: str) -> int | None:
+        """Find what is called EXCHANGE:SYMBOL or by its token, as Kite takes either."""
+        listing = self._exchange.listing
+        token = int(name) if name.isdecimal() else 0
+        return listing.row_by_name.get(name, listing.row_by_token.get(token))
 
     def _authorise(self, request: web.Request, kind: str) -> None:
         api_key, access_token = _credentials(request)

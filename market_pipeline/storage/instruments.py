@@ -181,6 +181,11 @@ def resolve(
     return list(found.items())
 
 
+def current_tokens(database: Database, broker: str, instrument_ids: Sequence[int]) -> pl.DataFrame:
+    """Return columns instrument_id, token, exchange and symbol of what a broker offers now."""
+    return database.query("current_tokens", broker=broker, instrument_ids=list(instrument_ids))
+
+
 def _candidates(connection: Connection, brokers: Sequence[str], name: str) -> list[str]:
     found = [run(connection, "near_instruments", broker=each, name=name) for each in brokers]
     return [row[0] for rows in found for row in rows]

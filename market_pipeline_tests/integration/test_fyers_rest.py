@@ -9,7 +9,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -211,6 +211,19 @@ def test_a_token_that_is_not_listed_is_refused_without_a_request(peer: Peer) -> 
     with pytest.raises(RequestRefused, match="instruments sync"):
         made(peer).candles(10109999, MINUTE, START, START)
     assert not peer.seen
+
+
+@needs_sdk
+def test_fifty_indices_share_a_request_for_quotes(peer: Peer) -> None:
+    fyers, line = made(peer), MASTERS["NSE_CM"].splitlines()[0]
+    lines = [line.replace("NIFTY50", f"N{n}").replace("26000", f"{n}") for n in range(100, 151)]
+    peer.files["/sym_details/NSE_CM.csv"] = "\n".join(lines)
+    elements = [{"n": f"NSE:N{n}-INDEX", "s": "ok", "v": {"lp": n}} for n in range(150, 99, -1)]
+    answer(peer, d=elements)
+    quotes = fyers.quotes([1010_000 + n for n in range(100, 151)])
+    assert quotes["last_price"].to_list() == list(range(100, 151))
+    asked = [parse_qs(urlsplit(path).query)["symbols"][0].split(",") for path, _ in peer.seen]
+    assert [len(symbols) for symbols in asked] == [50, 1]
 
 
 @needs_sdk

@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,17 @@ def test_an_expired_token_is_refused_and_a_new_one_taken(simulator: RunningFyers
 
 
 def test_a_quote_agrees_with_the_exchange(simulator: RunningFyers, api: Api) -> None:
-    listing = simulator.server.exchange.listing
+    exchange, began = simulator.server.exchange, simulator.server.clock.now()
     found = api.get("/data/quotes", symbols=f"{TICKER},{INDEX},NSE:NOBODY-EQ")["d"]
     assert [each["n"] for each in found] == [TICKER, INDEX, "NSE:NOBODY-EQ"]
     assert [each["s"] for each in found] == ["ok", "ok", "error"]
     values = found[0]["v"]
-    token = listing.securities[listing.row_by_name["NSE:SBIN"]].token
-    packet = simulator.server.exchange.snapshot(np.array([token]), int(values["tt"]))
-    assert values["lp"] == packet["last_price"][0]
-    assert values["volume"] == packet["day_volume"][0]
+    token = exchange.listing.securities[exchange.listing.row_by_name["NSE:SBIN"]].token
+    seconds = range(began, simulator.server.clock.now() + 1)
+    packets = [exchange.snapshot(np.array([token]), second) for second in seconds]
+    told = (values["lp"], values["volume"])
+    assert told in [(each["last_price"][0], each["day_volume"][0]) for each in packets]
+    assert datetime.fromtimestamp(int(values["tt"]), UTC) == datetime(2026, 11, 24, tzinfo=UTC)
     assert values["fyToken"] == "10100000003045"
     assert found[1]["v"]["volume"] == 0
 

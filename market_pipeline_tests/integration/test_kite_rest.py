@@ -145,6 +145,17 @@ def test_an_interval_kite_does_not_have_is_refused(kite: Kite) -> None:
         kite.candles(INFY, Interval("7m", 7), START, START)
 
 
+def test_quotes_are_asked_for_by_token_and_their_times_are_those_of_india(
+    peer: Peer, kite: Kite
+) -> None:
+    quote = {"instrument_token": INFY, "last_price": 1, "timestamp": "2026-10-05 09:15:00"}
+    peer.ok({str(INFY): quote | {"ohlc": {}}})
+    quotes = kite.quotes([INFY, NIFTY])
+    asked = urlsplit(peer.seen[0][0])
+    assert (asked.path, asked.query) == ("/quote", f"i={INFY}&i={NIFTY}")
+    assert quotes["exchange_time"].to_list() == [START]
+
+
 def test_a_request_token_becomes_an_access_token(peer: Peer, kite: Kite) -> None:
     peer.ok({"access_token": "new", "login_time": "2026-11-23 08:00:00"})
     assert kite.exchange_request_token("once", SecretStr("api secret")) == SecretStr("new")

@@ -116,6 +116,12 @@ def test_the_three_quotes_agree(kite: KiteConnect) -> None:
     assert full["depth"]["buy"][0]["price"] < full["depth"]["sell"][0]["price"]
 
 
+def test_quotes_are_named_as_they_were_asked_for(kite: KiteConnect) -> None:
+    found = kite.ltp("NSE:RELIANCE", str(RELIANCE), "1")
+    assert found["NSE:RELIANCE"] == found[str(RELIANCE)]
+    assert found.keys() == {"NSE:RELIANCE", str(RELIANCE)}
+
+
 def test_names_that_are_not_listed_are_left_out_of_quotes(kite: KiteConnect) -> None:
     assert kite.ltp("NSE:NOSUCH", "NSE:SBIN").keys() == {"NSE:SBIN"}
 

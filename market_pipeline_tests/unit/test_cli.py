@@ -25,8 +25,8 @@ from market_pipeline.processes import Child, Service
 from market_pipeline.simulator.listing import default_listing
 
 COMMANDS = (
-    "demo up env simulator subscribe unsubscribe stream instruments login db replay replay-check "
-    "verify-ticks feeds"
+    "demo up env simulator subscribe unsubscribe quote stream instruments login db replay "
+    "replay-check verify-ticks feeds"
 ).split()
 
 

@@ -228,6 +228,11 @@ def test_a_snapshot_that_cannot_be_understood_names_no_topic(change: dict[str, A
     assert decoded.faults[0].reason.startswith("a snapshot that cannot be understood")
 
 
+def test_an_index_without_a_previous_close_is_read_as_ever() -> None:
+    item = INDEX_SNAPSHOT.replace(bytes.fromhex("001db76c"), bytes(4))  # the SDK divides by it
+    assert carried(decode(frame(item))) == NIFTY_VALUES | {"previous_close": 0.0}
+
+
 def test_more_values_than_are_known_are_passed_over() -> None:
     decoded = decode(frame(SNAPSHOT, update(*[UNCHANGED] * 21, b"\x00\x00\x00\x01"), SNAPSHOT))
     assert tokens(decoded) == [SBIN] * 3
