@@ -102,8 +102,11 @@ class TickStore:
             found = run(
                 connection, "open_journal_position", stream=self._stream, run_id=self._run_id
             ).fetchone()
-        assert found is not None
-        return Position(*found)
+            assert found is not None
+            position = Position(*found)
+            values = {"brokers": list(self._brokers), "at": position.last_received_at}
+            run(connection, "end_foreign_gaps", stream=self._stream, **values)
+        return position
 
     def commit(self, batch: Batch) -> None:
         """Store a batch.

@@ -102,7 +102,7 @@ class Memory:
         """Read what dump has written; None forgets everything of the instruments.
 
         Raises:
-            JournalError: it is of two feeds, and only one is listened to now.
+            JournalError: packets of a second feed are held, and only one is listened to now.
         """
         if state is None:
             self.shadow.load(None, self.shadow.arrivals)
@@ -121,15 +121,17 @@ class Memory:
         begin = len(_OF_TWO_FEEDS) + _LENGTH.size
         (length,) = _LENGTH.unpack_from(state, len(_OF_TWO_FEEDS))
         head = json.loads(state[begin : begin + length])
-        require_feed(self, len(head["feeds"]) - 1)
         parts, at = [], begin + length
         for size in head["lengths"]:
             parts.append(state[at : at + size])
             at += size
         *decoders, observer, shadow, held = parts
+        if held:
+            require_feed(self, 1)
+        # Where there is one feed now, what is known of the other is not needed any more.
         self.feeds = [
             _remembered(feed.decoder, known, decoder)
-            for feed, known, decoder in zip(self.feeds, head["feeds"], decoders, strict=True)
+            for feed, known, decoder in zip(self.feeds, head["feeds"], decoders, strict=False)
         ]
         self.shadow.load(shadow, head["shadow_arrivals"])
         self.held = _loaded(held)
@@ -144,8 +146,8 @@ def require_feed(memory: Memory, place: int) -> None:
     """
     if place >= len(memory.feeds):
         raise JournalError(
-            "the journal holds frames of a second broker that are not stored yet: name both in "
-            "BROKER, the preferred one first, until they are"
+            "the journal holds frames of a second broker that may not be stored yet: run the "
+            "stream once more with both in BROKER, the preferred one first, and stop it in order"
         )
 
 

@@ -155,6 +155,8 @@ class _Stream:
             is_last = self.draining.is_set()
             try:
                 self._store_all(is_last)
+                if is_last:  # so that the next start has nothing to read again
+                    self.writer.checkpoint()
             except DatabaseUnavailable as error:
                 log.warning("stream %s: %s; trying again", self.name, error)
                 if is_last:

@@ -168,6 +168,19 @@ def test_a_covered_gap_touches_no_candle(feeds: TwoFeeds) -> None:
     assert rows.select("volume", "has_gap").rows() == [(590, False)]
 
 
+def test_after_an_orderly_end_one_broker_goes_on_alone(feeds: TwoFeeds) -> None:
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.record(PREFERRED, RecordKind.STOPPED, b"asked to stop", 3)
+    feeds.store().checkpoint()
+    feeds.brokers = ["kite"]
+    feeds.record(PREFERRED, RecordKind.STARTED, b"next", 4)
+    feeds.connect(PREFERRED, 4)
+    trade(feeds, range(5, 8), PREFERRED)
+    feeds.store("next")
+    assert feeds.volume() == 70
+    assert feeds.gaps() == [("kite", 2.1, 5.1, None, [1]), ("fyers", 2.2, 3.0, None, [1])]
+
+
 def test_a_journal_of_two_feeds_is_not_read_as_one(feeds: TwoFeeds) -> None:
     feeds.brokers = ["kite"]
     with pytest.raises(JournalError, match="BROKER"):
