@@ -58,11 +58,13 @@ def _quoted(database: Database, settings: Settings, names: list[str]) -> pl.Data
 
 
 def _table(quotes: pl.DataFrame) -> Table:
-    table = Table("instrument", title="Quotes, times of Asia/Kolkata")
+    rows = {f"{row['exchange']}:{row['symbol']}": row for row in quotes.iter_rows(named=True)}
+    table = Table(title="Quotes, times of Asia/Kolkata")
+    table.add_column("instrument", min_width=max(map(len, rows)))  # names are never cut
     for name in _COLUMNS:
         table.add_column(name.replace("_", " "), justify="right")
-    for row in quotes.iter_rows(named=True):
-        table.add_row(f"{row['exchange']}:{row['symbol']}", *_cells(row))
+    for name, row in rows.items():
+        table.add_row(name, *_cells(row))
     return table
 
 

@@ -53,8 +53,8 @@ def market(
     return database
 
 
-def quote(*words: str) -> Result:
-    return CliRunner(env={"COLUMNS": "220"}).invoke(app, ["quote", *words])
+def quote(*words: str, width: int = 220) -> Result:
+    return CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["quote", *words])
 
 
 def test_a_table_shows_each_instrument_by_whatever_name(market: Database) -> None:
@@ -67,6 +67,11 @@ def test_a_table_shows_each_instrument_by_whatever_name(market: Database) -> Non
         "NSE:SBIN",
     ]
     assert " at " in rows[1] and " at " not in rows[0]  # an index has no book
+
+
+def test_names_are_whole_in_a_narrow_terminal(market: Database) -> None:
+    (name,) = fetch(market, "SELECT symbol FROM instruments WHERE kind = 'FUT' LIMIT 1")[0]
+    assert f"NFO:{name} " in quote(name, width=90).stdout
 
 
 def test_programs_get_every_column_with_exchange_and_symbol(market: Database) -> None:
