@@ -24,7 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _CONNECT_TIMEOUT_SECONDS = 5
 # A server that vanished without a word, as behind a broken network, is given up within 15 seconds;
 # one that is only slow is waited for.
-_GIVE_UP: dict[str, Any] = {
+GIVE_UP: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
@@ -92,7 +92,7 @@ def connect(url: str) -> Connection:
         return psycopg.connect(
             url,
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-            **_GIVE_UP,
+            **GIVE_UP,
             cursor_factory=psycopg.RawCursor,
             application_name="market_pipeline",
         )

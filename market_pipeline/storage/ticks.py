@@ -13,6 +13,7 @@ from market_pipeline import sessions
 from market_pipeline.errors import PositionLost, StreamTakenOver
 from market_pipeline.market import Columns, empty_ticks
 from market_pipeline.storage.database import Connection, connect, run, translated_errors
+from market_pipeline.storage.tick_batches import Outbox
 from market_pipeline.storage.tick_copy import TickCopy
 
 _MINUTE = 60_000_000
@@ -89,6 +90,7 @@ class TickStore:
         self._connection: Connection | None = None
         self._brokers = brokers_of(stream, brokers)
         self._copy: TickCopy | None = None
+        self._outbox = Outbox(stream)
         self._days: set[int] = set()
 
     def open(self) -> Position:
@@ -138,6 +140,7 @@ class TickStore:
                 run(connection, "commit_durably")
             if len(batch.ticks["time"]):
                 _note_late_candles(connection, batch.ticks, threshold)
+                self._outbox.put(connection, batch.arrivals, batch.ticks)
             self._copy_ticks(connection, batch)
             if batch.checkpoint is not None:
                 checkpoint = batch.checkpoint._asdict()
