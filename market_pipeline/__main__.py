@@ -6,6 +6,7 @@ import sys
 import typer
 
 from market_pipeline.commands import market, running
+from market_pipeline.commands.api import api_app
 from market_pipeline.commands.backfill import backfill
 from market_pipeline.commands.database import database_app
 from market_pipeline.commands.feeds import feeds
@@ -45,6 +46,7 @@ app.command()(quote)
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(market.login_app, name="login")
 app.add_typer(database_app, name="db")
+app.add_typer(api_app, name="api")
 
 
 def main() -> None:

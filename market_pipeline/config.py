@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -92,7 +92,14 @@ class Settings(BaseSettings):
     standby_simulator_url: str = "http://127.0.0.1:7601"
     simulator_always_open: bool = True
     dagster_port: int = Field(default=3000, ge=1, le=65535)
+    dagster_url: str = ""
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    api_keys: SecretStr = SecretStr("")
+    api_cors_origins: str = ""
+    api_rate_limit: float = Field(default=50.0, gt=0)
     log_level: str = "INFO"
+    log_format: Literal["console", "json"] = "console"
     tick_buffer_size: int = Field(default=1000, ge=1, le=1_000_000)
     flush_interval_seconds: float = Field(default=0.25, gt=0, le=60)
     tick_retention_days: int = Field(default=7, ge=1)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from market_pipeline.orchestration import (
+    backfills,
     candle_checks,
     candles,
     feeds,
@@ -51,6 +52,7 @@ defs = dg.Definitions(
         ticks.tick_checks,
         candles.candle_job,
         history.expiry_job,
+        backfills.history_backfill,
         reconciled.daily_job,
         reconciled.gap_repair,
         upkeep.partition_upkeep,

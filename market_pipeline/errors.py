@@ -7,6 +7,7 @@ MarketPipelineError
 ├── DatabaseError
 │   ├── DatabaseUnavailable      (transient)
 │   ├── RowsRefused
+│   ├── QueryTooSlow
 │   ├── DatabaseTooOld
 │   ├── MigrationEdited
 │   └── EmbeddedServerError
@@ -21,8 +22,16 @@ MarketPipelineError
 │   ├── JournalFull
 │   └── JournalLocked
 ├── StreamTakenOver
-└── PositionLost
+├── PositionLost
+└── ApiError
+    ├── ApiUnavailable           (transient)
+    ├── ApiKeyRefused
+    ├── ApiRateLimited           (transient)
+    └── ApiUnknownInstrument, an UnknownInstrument as well
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class MarketPipelineError(Exception):
@@ -54,6 +63,10 @@ class DatabaseUnavailable(DatabaseError):
 
 class RowsRefused(DatabaseError):
     """The database refuses these rows for what is in them. Others may be accepted."""
+
+
+class QueryTooSlow(DatabaseError):
+    """The query took longer than it may. Ask for less, as in a shorter period."""
 
 
 class DatabaseTooOld(DatabaseError):
@@ -121,7 +134,40 @@ class PositionLost(MarketPipelineError):
     """The database has forgotten commits, as after a fail-over. The journal must be read again."""
 
 
+class ApiError(MarketPipelineError):
+    """The API refused a request. `problem` is what it said: see RFC 9457."""
+
+    def __init__(
+        self, message: str | None = None, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.problem = dict(problem or {})
+        """Members type, title, status, detail, instance and request_id; empty without an answer."""
+
+        self.retry_after: float | None = None
+        """Seconds to wait, where the API said."""
+
+
+class ApiUnavailable(ApiError):
+    """The API cannot be reached, or its database cannot. Start `market-pipeline up`; try again."""
+
+
+class ApiKeyRefused(ApiError):
+    """The API wants another key. Give one of those in the setting API_KEYS of the server."""
+
+
+class ApiRateLimited(ApiError):
+    """The API key has made too many requests. Wait before asking again."""
+
+
+class ApiUnknownInstrument(ApiError, UnknownInstrument):
+    """The API knows no such instrument. Name it as EXCHANGE:SYMBOL, a symbol, a token or id:42."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether trying again with the same settings could succeed."""
-    transient = (DatabaseUnavailable, BrokerUnavailable, RateLimited, ConnectionError, TimeoutError)
+    transient = (
+        *(DatabaseUnavailable, BrokerUnavailable, RateLimited, ApiUnavailable, ApiRateLimited),
+        *(ConnectionError, TimeoutError),
+    )
     return isinstance(error, transient)

@@ -1,5 +1,6 @@
-"""The vocabulary of the market: exchanges, instruments, packets and ticks. No parsing, no I/O."""
+"""The vocabulary of the market: exchanges, instruments, packets and ticks. No protocols, no I/O."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[Any]]
 """Equally long one-dimensional arrays by column name."""
+
+_LENGTH = re.compile(r"([0-9]{1,4})([mhd])")
+_UNITS = {"m": 1, "h": 60, "d": 1440}
 
 MISSING = -1
 """Marks an integer that a packet does not carry; wire integers are unsigned. No price is NaN."""
@@ -179,10 +183,23 @@ class Decoded:
 
 
 class Interval(NamedTuple):
-    """A candle length that is stored."""
+    """A candle length."""
 
     name: str
     minutes: int
+
+    @classmethod
+    def read(cls, text: str) -> "Interval":
+        """Read a length written as 1m, 5m, 1h or 1d.
+
+        Raises:
+            ValueError: it is none, or not from a minute to a day.
+        """
+        found = _LENGTH.fullmatch(text.strip().lower())
+        minutes = int(found[1]) * _UNITS[found[2]] if found else 0
+        if not 1 <= minutes <= _UNITS["d"]:
+            raise ValueError(f"{text} is no length up to a day: write it as 1m, 5m, 1h or 1d")
+        return cls(found[0] if found else text, minutes)
 
 
 STORED_INTERVALS = (Interval("1m", 1), Interval("5m", 5), Interval("15m", 15), Interval("1d", 1440))

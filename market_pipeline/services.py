@@ -23,6 +23,7 @@ STANDBY_SIMULATOR = "simulator-standby"
 CODE_SERVER = "dagster-code"
 DAEMON = "dagster-daemon"
 WEBSERVER = "dagster-webserver"
+API = "api"
 
 _LOCATION = "market_pipeline"
 _DEFINITIONS = "market_pipeline.definitions"
@@ -69,6 +70,19 @@ def dagster(home: Path, ui_port: int, code_port: int) -> list[Service]:
         Service(DAEMON, daemon, lambda: True),
         Service(WEBSERVER, ui, lambda: _answers(f"http://{HOST}:{ui_port}/server_info")),
     ]
+
+
+def api(settings: Settings) -> Service:
+    """Describe the REST API where settings say that it answers."""
+    where = ("--host", settings.api_host, "--port", str(settings.api_port))
+    command = (sys.executable, "-m", "market_pipeline", "api", *where)
+    return Service(API, command, lambda: _answers(f"{api_url(settings)}/health"))
+
+
+def api_url(settings: Settings) -> str:
+    """Return the address at which this machine reaches the API."""
+    host = {"0.0.0.0": HOST, "::": "::1"}.get(settings.api_host, settings.api_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
 def executable(name: str) -> str:
@@ -148,7 +162,7 @@ def is_local(url: str) -> bool:
 
 def is_taken(port: int, host: str = HOST) -> bool:
     """Tell whether another program listens on a port."""
-    with socket.socket() as candidate:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((host, port))
@@ -170,13 +184,13 @@ def free_port(wanted: int | None = None, promised: Collection[int] = ()) -> int:
     raise PortInUse("No free port was found between 20000 and 32767")
 
 
-def require_free(port: int, purpose: str, remedy: str) -> None:
+def require_free(port: int, purpose: str, remedy: str, host: str = HOST) -> None:
     """Check a port that may not be replaced by another.
 
     Raises:
         PortInUse: names the port, what it is for and what to do.
     """
-    if is_taken(port):
+    if is_taken(port, host):
         raise PortInUse(f"Port {port} of {purpose} is taken by another program: {remedy}")
 
 

@@ -1,7 +1,6 @@
 """The command that fetches candles from the broker."""
 
 import json
-import re
 from datetime import UTC, date, datetime, timedelta
 from threading import Event
 from typing import Annotated, Any, NamedTuple
@@ -33,8 +32,6 @@ from market_pipeline.sessions import trading_date
 from market_pipeline.storage.budgets import DatabaseBudgets
 
 _DAYS = ["%Y-%m-%d"]
-_LENGTH = re.compile(r"(\d+)(m|h|d)")
-_UNITS = {"m": 1, "h": 60, "d": 1440}
 _MOST_SHOWN = 10
 
 Names = Annotated[
@@ -113,10 +110,10 @@ def backfill(  # noqa: PLR0913 - each is an option of the command line
 
 
 def _interval(text: str) -> Interval:
-    found = _LENGTH.fullmatch(text.strip().lower())
-    if found is None:
-        raise ConfigurationError(f"--interval {text} is no length: write it as 1m, 5m, 1h or 1d")
-    return Interval(text, int(found[1]) * _UNITS[found[2]])
+    try:
+        return Interval.read(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--interval {error}") from None
 
 
 def _split(values: list[str] | None) -> list[str]:

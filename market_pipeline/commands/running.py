@@ -3,9 +3,8 @@
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import polars as pl
@@ -15,7 +14,14 @@ from rich.live import Live
 
 from market_pipeline import brokers, dashboard, services, stack
 from market_pipeline.commands.connected import configured
-from market_pipeline.config import PROTOCOLS, BrokerName, Settings
+from market_pipeline.commands.demo import (
+    DemoBrokers,
+    demo_home,
+    demo_mix,
+    demo_settings,
+    with_api_port,
+)
+from market_pipeline.config import PROTOCOLS, Settings
 from market_pipeline.errors import BrokerUnavailable, DatabaseUnavailable
 from market_pipeline.sessions import trading_date
 from market_pipeline.stack import Stack
@@ -23,28 +29,12 @@ from market_pipeline.storage import instruments
 from market_pipeline.storage.database import Database
 
 _WATCH_SECONDS = 1.0
-# How many of each group there are among so many instruments of the demo.
-_MIX = {"INDEX": 4, "EQ": 24, "FUT": 10, "CE": 5, "PE": 5, "CD": 2}
-
 Duration = Annotated[
     float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
 ]
 Port = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Of Dagster's UI; DAGSTER_PORT otherwise.")
 ]
-
-
-class DemoBrokers(StrEnum):
-    KITE = "kite"
-    FYERS = "fyers"
-    KITE_AND_FYERS = "kite,fyers"
-    FYERS_AND_KITE = "fyers,kite"
-
-    @property
-    def names(self) -> str:
-        """What BROKER says where the exchange speaks these protocols."""
-        simulated = {protocol: name.value for name, protocol in PROTOCOLS.items()}
-        return ",".join(simulated[protocol] for protocol in self.value.split(","))
 
 
 def demo(
@@ -91,6 +81,7 @@ def up(
         settings = settings.model_copy(update={"dagster_port": port})
     services.require_free(settings.dagster_port, "Dagster's UI", "choose another with --port")
     console = Console()
+    settings = with_api_port(settings, console)
     with _stopping_cleanly(console), Stack(settings) as running:
         _start(running, console, _missing_simulators(running.settings))
         database = Database(stack.database_url(running.settings))
@@ -116,61 +107,12 @@ def env(
         settings = demo_home(settings)
     record = stack.running(settings.market_pipeline_home)
     update = {name: record[name] for name in ("simulator_url", "standby_simulator_url")}
+    update["dagster_port"] = services.port_of(record["dagster_url"])
     recorded = settings.with_brokers(record["broker"]).model_copy(update=update)
     variables = stack.variables(recorded)
     variables["DATABASE_URL"] = stack.database_url(settings)
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-
-
-def demo_home(settings: Settings) -> Settings:
-    """Return the settings with the demo's home and no database but its own."""
-    home = settings.market_pipeline_home / "demo"
-    update = {"market_pipeline_home": home, "database_url": None}
-    return settings.with_brokers(BrokerName.SIMULATOR).model_copy(update=update)
-
-
-def demo_settings(
-    settings: Settings,
-    port: int | None,
-    console: Console,
-    broker: DemoBrokers = DemoBrokers.KITE,
-) -> Settings:
-    """Return settings for the demo: nothing of the configured services, and ports that are free.
-
-    Raises:
-        PortInUse: the port that was asked for on the command line is taken.
-    """
-    if port is not None:
-        services.require_free(port, "Dagster's UI", "choose another with --port")
-    chosen = demo_home(settings).with_brokers(broker.names)
-    ui_port = port or _free_port(settings.dagster_port, "Dagster's UI", console)
-    update: dict[str, str | int] = {"dagster_port": ui_port}
-    promised = {ui_port}
-    fields = ("simulator_url", "standby_simulator_url")
-    for field, (name, each) in zip(fields, services.simulators(chosen).items(), strict=False):
-        wanted = services.port_of(each.simulator_url)
-        simulator_port = _free_port(wanted, f"the simulated exchange ({name})", console, promised)
-        promised.add(simulator_port)
-        update[field] = f"http://{services.HOST}:{simulator_port}"
-    return chosen.model_copy(update=update)
-
-
-def _free_port(wanted: int, purpose: str, console: Console, promised: Collection[int] = ()) -> int:
-    port = services.free_port(wanted, promised)
-    if port != wanted:
-        console.print(f"Port {wanted} is taken: {purpose} uses {port}.")
-    return port
-
-
-def demo_mix(master: pl.DataFrame, count: int) -> list[str]:
-    """Choose instruments of every kind, the broker's first ones of each, in fixed proportions."""
-    group = pl.when(pl.col("segment") == "CD").then(pl.lit("CD")).otherwise(pl.col("kind"))
-    share = group.replace_strict(_MIX, default=1, return_dtype=pl.Int64)
-    ranked = master.with_columns(
-        rank=pl.int_range(pl.len()).over(group.alias("group")) / share
-    ).sort("rank", maintain_order=True)
-    return [f"{row[0]}:{row[1]}" for row in ranked.head(count).select("exchange", "symbol").rows()]
 
 
 def _start(running: Stack, console: Console, simulators: Mapping[str, Settings]) -> None:
@@ -182,6 +124,7 @@ def _start(running: Stack, console: Console, simulators: Mapping[str, Settings])
         running.start(services.simulator(each.simulator_url, always_open, protocol, name))
     settings = running.settings
     running.start(*services.dagster(running.home, settings.dagster_port, services.free_port()))
+    running.start(services.api(settings))
     for name in simulators:
         with console.status("Starting the simulated exchange"):
             running.wait_until_ready(name)
@@ -213,7 +156,7 @@ def prepare_market(settings: Settings, database: Database) -> pl.DataFrame:
 
 def _wait_for_dagster(running: Stack, console: Console) -> None:
     with console.status("Starting Dagster, which takes some seconds"):
-        for name in (services.CODE_SERVER, services.WEBSERVER):
+        for name in (services.CODE_SERVER, services.WEBSERVER, services.API):
             running.wait_until_ready(name)
 
 
@@ -221,7 +164,10 @@ def _explain(running: Stack, console: Console, subscribed: int) -> None:
     settings = running.settings
     place = "its own PostgreSQL" if settings.database_url is None else "the configured PostgreSQL"
     ui = running.dagster_url
-    lines = [f"Dagster    {ui}", f"  graph    {services.lineage_url(ui)}", f"  streams  {ui}/runs"]
+    api_url = services.api_url(settings)
+    lines = [f"Live page  {api_url}/"]
+    lines += [f"Dagster    {ui}", f"  graph    {services.lineage_url(ui)}", f"  streams  {ui}/runs"]
+    lines.append(f"API        {api_url}/docs")
     for each in services.simulators(settings).values():
         lines.append(f"Exchange   {each.simulator_url}/simulator/status")
     lines.append(f"Broker     {settings.broker.value}, {subscribed} instruments")

@@ -16,19 +16,20 @@ from market_pipeline.history import expiring
 from market_pipeline.history.backfill import MINUTE, Backfill, Scope
 from market_pipeline.history.fetching import Source, Totals
 from market_pipeline.history.planning import Plan
+from market_pipeline.market import Interval
 from market_pipeline.orchestration.instruments import instruments
 from market_pipeline.orchestration.partitions import TIMEZONE, trading_days
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 from market_pipeline.sessions import trading_date
 from market_pipeline.storage.database import Database
 
-_POOL = "broker_history"
+POOL = "broker_history"
 """One run at a time asks for candles: a second one would only share the requests of the first."""
 
 RUN_TAGS = {"dagster/max_runtime": "43200"}
 """Of jobs that fetch: years of candles take hours."""
 
-_RETRY = dg.RetryPolicy(max_retries=5, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+RETRY = dg.RetryPolicy(max_retries=5, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 _NIGHT = timedelta(hours=6)
 _RECENT = timedelta(days=7)
 _REPORT_SECONDS = 30.0
@@ -51,8 +52,8 @@ class HistoryConfig(dg.Config):
     partitions_def=trading_days,
     group_name="history",
     kinds={"python", "postgres"},
-    pool=_POOL,
-    retry_policy=_RETRY,
+    pool=POOL,
+    retry_policy=RETRY,
 )
 def _broker_candles(
     context: dg.AssetExecutionContext,
@@ -85,8 +86,8 @@ broker_candles = _broker_candles.with_attributes(backfill_policy=dg.BackfillPoli
     deps=[instruments],
     group_name="history",
     kinds={"python", "postgres"},
-    pool=_POOL,
-    retry_policy=_RETRY,
+    pool=POOL,
+    retry_policy=RETRY,
 )
 def expiring_contracts(
     context: dg.AssetExecutionContext, database: MarketDatabase, broker: MarketBroker
@@ -126,14 +127,22 @@ def _fetched(
         raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
     for failure in totals.failures[:_SHOWN]:
         context.log.warning(failure)
-    return dg.MaterializeResult(metadata=_metadata(plan, totals))
+    return dg.MaterializeResult(metadata=outcome(plan, totals))
 
 
 def backfill(
-    store: Database, market: MarketBroker, client: Broker, stop: Event | None = None
+    store: Database,
+    market: MarketBroker,
+    client: Broker,
+    stop: Event | None = None,
+    interval: Interval = MINUTE,
 ) -> Backfill:
-    """Return what fetches one-minute candles from a broker."""
-    source = Source(store, market.name, client, MINUTE, stop or Event())
+    """Return what fetches candles of one length from a broker.
+
+    Raises:
+        RequestRefused: the broker has none of that length.
+    """
+    source = Source(store, market.name, client, interval, stop or Event())
     return Backfill(source, market.settings.calendar)
 
 
@@ -162,7 +171,8 @@ class _Progress:
         self._context.log_event(dg.AssetObservation(key, metadata=progress))
 
 
-def _metadata(plan: Plan, totals: Totals) -> dict[str, Any]:
+def outcome(plan: Plan, totals: Totals) -> dict[str, Any]:
+    """Return what a plan was about and what came of it, as metadata."""
     counts = {name: value for name, value in asdict(totals).items() if name != "failures"}
     return {
         **counts,

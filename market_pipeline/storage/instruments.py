@@ -176,7 +176,7 @@ def resolve(
             meant = {row[0] for row in rows}
             missing = [name for name in missing if name not in meant]
         if missing:
-            near = _nearest(missing[0], _candidates(connection, asked, missing[0]))
+            near = nearest(missing[0], _candidates(connection, asked, missing[0]))
             raise UnknownInstrument(_unknown(asked, missing, near))
     return list(found.items())
 
@@ -191,7 +191,7 @@ def _candidates(connection: Connection, brokers: Sequence[str], name: str) -> li
     return [row[0] for rows in found for row in rows]
 
 
-def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
+def nearest(name: str, candidates: Iterable[str]) -> list[str]:
     """Return the most similar of EXCHANGE:SYMBOL; an exchange in the name counts as well."""
     has_exchange = ":" in name
     by_key = {each if has_exchange else each.split(":")[1]: each for each in candidates}

@@ -47,7 +47,8 @@ BEGIN
         ) AS of_days
         WHERE day NOT IN (SELECT day FROM whole_days)
     ),
-    openings AS (
+    -- Of days, which are few: without this it is asked for each minute when exchanges open.
+    openings AS MATERIALIZED (
         SELECT
             days.day,
             CASE

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION placed_subscriptions(brokers text[], per_stream bigin
         s.mode,
         brokers[1] || '-' || (row_number() OVER (ORDER BY s.since, s.instrument_id) - 1) / per_stream
     FROM subscriptions AS s
-    WHERE s.is_active AND EXISTS (
+    WHERE s.is_active AND (SELECT is_streaming FROM desired_state) AND EXISTS (
         SELECT FROM broker_instruments AS b
         WHERE b.instrument_id = s.instrument_id AND b.broker = ANY (brokers) AND b.valid_to IS NULL
     )

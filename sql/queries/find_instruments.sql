@@ -1,4 +1,5 @@
--- Each name with the one instrument it means; a bare symbol prefers the cash market.
+-- Each name with the one instrument it means: EXCHANGE:SYMBOL, a symbol, a token, or id: and an instrument_id. A bare
+-- symbol prefers the cash market.
 SELECT DISTINCT ON (found.name) found.name, i.instrument_id, i.symbol
 FROM (
     SELECT wanted.name, i.instrument_id
@@ -12,7 +13,12 @@ FROM (
     UNION ALL
     SELECT wanted.name, b.instrument_id
     FROM unnest(:names::text[]) AS wanted (name)
-    JOIN broker_instruments AS b ON b.broker = :broker AND b.valid_to IS NULL AND b.token::text = wanted.name
+    JOIN broker_instruments AS b
+    ON b.broker = :broker AND b.valid_to IS NULL
+    AND b.token = CASE WHEN wanted.name ~ '^[0-9]{1,18}$' THEN wanted.name::bigint END
+    UNION ALL
+    SELECT wanted.name, CASE WHEN wanted.name ~ '^id:[0-9]{1,18}$' THEN substr(wanted.name, 4)::bigint END
+    FROM unnest(:names::text[]) AS wanted (name)
 ) AS found
 JOIN broker_instruments AS b
 ON b.broker = :broker AND b.instrument_id = found.instrument_id AND b.valid_to IS NULL

@@ -1,0 +1,1 @@
+"""Ticks and candles as they come, over WebSocket."""

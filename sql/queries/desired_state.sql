@@ -1,0 +1,1 @@
+SELECT is_streaming, changed_at FROM desired_state
