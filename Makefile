@@ -15,28 +15,33 @@ FUZZ_SECONDS ?= 90
 LENGTH ?= full
 SOAK_MINUTES ?= 30
 REPORTS := build
+PAGE := market_pipeline/api/page
+CHARTS := $(PAGE)/vendor/lightweight-charts.js
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 # One that is given as in `make demo BROKER=fyers`; the pipeline's own setting of that name is another.
 CHOSEN_BROKER = $(if $(findstring command,$(origin BROKER)),--broker $(BROKER))
 
-.PHONY: help demo test slow timescale lint format bench faults soak fuzz clean
+.PHONY: help demo page test slow timescale lint format bench faults soak fuzz clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED) ## Run everything against a simulated exchange (BROKER=fyers: with Fyers' protocols; kite,fyers: both)
+	@command -v npm >/dev/null && $(MAKE) --no-print-directory page || echo "The live page goes without its chart."
 	$(BIN)/market-pipeline demo $(CHOSEN_BROKER)
 
+page: $(CHARTS) ## Get the chart library of the live page from npm; needs Node.js 18 or newer
+
 test: lint ## Check formatting, lint, types and behaviour: green or red
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: $(INSTALLED) ## Run the tests that take long: a killed backfill, the vendor's own socket
 	$(BIN)/python -m pytest -m slow
 
 timescale: $(INSTALLED) ## Run the integration tests on TimescaleDB in WebAssembly
-	$(BIN)/python -m pytest market_pipeline_tests/integration --timescale
+	$(BIN)/python -m pytest -n 2 market_pipeline_tests/integration --timescale
 
 lint: $(INSTALLED) ## Check formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -49,6 +54,7 @@ format: $(INSTALLED) ## Format the code
 
 bench: $(INSTALLED) ## Measure throughput and lag on this machine
 	$(BIN)/python -m market_pipeline_tests.bench
+	$(BIN)/python -m market_pipeline_tests.bench_api
 
 faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
 	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(if $(filter full,$(LENGTH)),--full) $(CHOSEN_BROKER) \
@@ -63,8 +69,8 @@ fuzz: $(INSTALLED) ## Fuzz the decoders and the journal reader
 	$(BIN)/python -m market_pipeline_tests.fuzz fyers --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m market_pipeline_tests.fuzz journal --seconds $(FUZZ_SECONDS)
 
-clean: ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build market_pipeline_tests/timescale/node_modules
+clean: ## Remove .venv, caches and the chart library
+	rm -rf $(VENV) $(PAGE)/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build market_pipeline_tests/timescale/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -81,3 +87,12 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kite,fyers,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps fyers-apiv3
 	@touch $@
+
+# The library is one file that needs nothing else; its licence goes with it.
+$(CHARTS): $(PAGE)/package.json $(PAGE)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 18 or newer." >&2; exit 1; }
+	@mkdir -p build/page $(@D)
+	cp $^ build/page/
+	npm ci --prefix build/page --ignore-scripts --no-audit --no-fund
+	cp build/page/node_modules/lightweight-charts/LICENSE $(@D)/LICENSE
+	cp build/page/node_modules/lightweight-charts/dist/lightweight-charts.standalone.production.mjs $@
