@@ -23,7 +23,7 @@ from rich.table import Table
 from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.decoding import Stateless
 from market_pipeline.market import TICK_COLUMNS, Columns
-from market_pipeline.storage import embedded, embedded_binaries, schema
+from market_pipeline.storage import embedded, embedded_binaries, schema, tick_batches
 from market_pipeline.storage.tick_copy import tick_encoder
 from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming.arrivals import Arrivals
@@ -78,6 +78,7 @@ def write_rates(url: str, batch: int, rows: int, rounds: int) -> Rates:
         methods: dict[str, Callable[[], int]] = {
             "psql COPY BINARY": lambda: _psql(url, files),
             "journal to committed": lambda: _journal_to_committed(url, made, batch, folder),
+            "and put out for the API": lambda: _listened_to(url, made, batch, folder),
             "executemany": lambda: _executemany(url, made, batch),
         }
         return _interleave(methods, rounds, before=lambda: _empty(url))
@@ -168,6 +169,14 @@ def _journal_to_committed(url: str, made: list[tuple[int, bytes]], batch: int, f
     return writer.progress.ticks
 
 
+def _listened_to(url: str, made: list[tuple[int, bytes]], batch: int, folder: Path) -> int:
+    tick_batches._ASSUMED_SECONDS = 60.0  # as while an API process listens
+    try:
+        return _journal_to_committed(url, made, batch, folder)
+    finally:
+        tick_batches._ASSUMED_SECONDS = 0.0
+
+
 def _executemany(url: str, made: list[tuple[int, bytes]], batch: int) -> int:
     names = list(TICK_COLUMNS)
     values = ", ".join(
@@ -192,7 +201,7 @@ def _count(url: str) -> int:
 
 def _empty(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("TRUNCATE ticks")
+        connection.execute("TRUNCATE ticks, tick_batches")
         connection.execute("SELECT ensure_tick_day(DATE '2026-11-20')")
         connection.execute("CHECKPOINT")
 
@@ -236,6 +245,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--day-seconds", type=int, default=bench_candles.DAY_SECONDS)
     options = parser.parse_args()
+    tick_batches._ASSUMED_SECONDS = 0.0  # nobody listens
     console = Console()
     frame_bytes = struct.calcsize(">H") + PACKETS_PER_FRAME * 186
     show(

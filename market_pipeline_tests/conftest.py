@@ -110,6 +110,13 @@ def database(new_database: Callable[..., str], template: str) -> Database:
     return Database(new_database(template))
 
 
+@pytest.fixture(scope="module")
+def shared_database(has_schemas: bool, server_url: str, template: str) -> Iterator[Database]:
+    """A database for all tests of a module, which do not mind what the others leave in it."""
+    with (_schemas if has_schemas else _databases)(server_url) as make:
+        yield Database(make(template))
+
+
 @contextmanager
 def _databases(url: str) -> Iterator[Callable[..., str]]:
     made: list[str] = []

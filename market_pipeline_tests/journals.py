@@ -62,6 +62,7 @@ class Line:
         self.database, self.folder = database, folder
         self.journal = Journal(folder, 10**9)
         self.decoder: Decoder = Stateless(kite_wire.decode)
+        self.brokers = ["simulator"]
         self._open: list[tuple[Writer, TickStore]] = []
 
     def frames(self, *frames: bytes, at: int = 0) -> None:
@@ -77,7 +78,7 @@ class Line:
         self.journal.append(kind, payload, (OPEN + at) * 10**9)
 
     def writer(self, run_id: str = "run", batch_bytes: int = writer.BATCH_BYTES) -> Writer:
-        store = TickStore(self.database.url, "test-0", run_id, ["simulator"])
+        store = TickStore(self.database.url, "test-0", run_id, self.brokers)
         opened = Writer(store, self.folder, [Source(self.decoder, Known())], batch_bytes)
         self._open.append((opened, store))
         opened.open()

@@ -53,9 +53,21 @@ ALLOWED = {
     "dashboard": FOUNDATION | {"storage"},
     "commands": FOUNDATION
     | COMPARISON
-    | {"brokers", "dashboard", "history", "proof", "services", "simulator", "stack", "storage"}
+    | {
+        "api",
+        "brokers",
+        "dashboard",
+        "history",
+        "proof",
+        "services",
+        "simulator",
+        "stack",
+        "storage",
+    }
     | {"streaming"},
-    "client": FOUNDATION | {"storage"},
+    "client": {"client_answers", "client_stream", "errors", "market"},
+    "client_stream": {"client_answers", "errors", "market"},
+    "client_answers": {"errors"},
     "__main__": FOUNDATION | {"commands"},
     "__init__": set[str](),
 }

@@ -96,6 +96,7 @@ def clean_environment(home: Path) -> dict[str, str]:
     ours = (
         *("MARKET_PIPELINE", "DAGSTER", "DATABASE_URL", "BROKER", "KITE", "SIMULATOR", "STANDBY"),
         "COV",
+        "API",
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # A database that must not be touched, and an exchange's port that belongs to somebody else.
@@ -103,6 +104,7 @@ def clean_environment(home: Path) -> dict[str, str]:
         "MARKET_PIPELINE_HOME": str(home),
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/production",
         "SIMULATOR_URL": f"http://127.0.0.1:{free_port()}",
+        "API_PORT": str(free_port()),
         "PYTHONPATH": str(ROOT),
     }
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from market_pipeline_tests.acceptance.demo import (
@@ -45,6 +46,7 @@ def test_demo_streams_shows_itself_and_leaves_nothing_behind(start: Callable[[],
     }
     # Candles are stored a minute after the first tick, and Dagster looks at them after that.
     within(CHECK_SECONDS, lambda: expected <= demo.passed_checks(), demo.passed_checks)
+    streaming_can_be_stopped_and_started_over_the_api(demo)
 
     stopped_at = time.monotonic()
     demo.process.send_signal(signal.SIGTERM)
@@ -85,6 +87,22 @@ def test_second_demo_of_a_home_is_refused(start: Callable[[], Demo]) -> None:
     first.process.send_signal(signal.SIGINT)
     assert first.process.wait(STOP_SECONDS) == 0
     assert first.members() == []
+
+
+def streaming_can_be_stopped_and_started_over_the_api(demo: Demo) -> None:
+    url = record(demo)["api_url"]
+    assert f"{url}/docs" in demo.say()
+    with httpx.Client(base_url=url, timeout=20, trust_env=False) as api:
+        within(30, lambda: api.get("/health/ready").status_code == 200, demo.say)
+        api.post("/api/ws/stop").raise_for_status()
+
+        def stream() -> tuple[str, str]:
+            (found,) = api.get("/api/ws/status").json()["streams"]
+            return found["state"], found["detail"]
+
+        within(30, lambda: stream() == ("stopped", "not wanted"), stream)
+        api.post("/api/ws/start").raise_for_status()
+        within(STREAM_SECONDS, lambda: stream()[0] == "streaming", stream)
 
 
 def record(demo: Demo) -> dict[str, Any]:

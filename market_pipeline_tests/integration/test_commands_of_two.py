@@ -15,7 +15,8 @@ from market_pipeline.__main__ import app
 from market_pipeline.brokers.base import Broker
 from market_pipeline.brokers.fyers import Fyers
 from market_pipeline.brokers.kite import Kite
-from market_pipeline.commands.running import demo_mix, prepare_market, stay_logged_in
+from market_pipeline.commands.demo import demo_mix
+from market_pipeline.commands.running import prepare_market, stay_logged_in
 from market_pipeline.config import BrokerName, Settings
 from market_pipeline.errors import BrokerUnavailable
 from market_pipeline.market import Interval

@@ -1,6 +1,7 @@
 """A decoder that remembers: what it says does not depend on batches, restarts or rebuilds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,7 +185,7 @@ def test_a_rebuild_begins_with_what_was_remembered(line: Line, often: None) -> N
     drain(opened)
     opened.close()
     before: Any = fetch(line.database, PRICES)
-    order = rebuilds.ordered(line, since=12)
+    order = replace(rebuilds.ordered(line, since=12), brokers=line.brokers)
     outcome = rebuild(line.database.url, order, [Source(Counting(), Known())])
     assert outcome.start > 0
     assert outcome.difference.inserted == outcome.difference.deleted == 0

@@ -17,8 +17,8 @@ from market_pipeline import config, services, stack
 from market_pipeline.__main__ import app, main
 from market_pipeline.brokers.kite import Kite
 from market_pipeline.brokers.kite_rest import parse_instruments
+from market_pipeline.commands.demo import demo_home, demo_mix
 from market_pipeline.commands.market import request_token
-from market_pipeline.commands.running import demo_home, demo_mix
 from market_pipeline.config import BrokerName, Settings
 from market_pipeline.errors import ConfigurationError, PortInUse
 from market_pipeline.processes import Child, Service
@@ -26,7 +26,7 @@ from market_pipeline.simulator.listing import default_listing
 
 COMMANDS = (
     "demo up env simulator subscribe unsubscribe quote stream instruments login db replay "
-    "replay-check verify-ticks feeds"
+    "replay-check verify-ticks feeds api"
 ).split()
 
 

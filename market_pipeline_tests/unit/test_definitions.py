@@ -49,6 +49,7 @@ def test_the_names_of_jobs_schedules_and_sensors_stay() -> None:
         "daily_history",
         "expiring_contracts_job",
         "gap_repair",
+        "history_backfill",
         "partition_upkeep",
     }
     assert {each.name: each.cron_schedule for each in repository.schedule_defs} == {

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from market_pipeline import config, services, stack
 from market_pipeline.__main__ import app
-from market_pipeline.commands.running import DemoBrokers, demo_settings
+from market_pipeline.commands.demo import DemoBrokers, demo_settings
 from market_pipeline.config import BrokerName, Settings
 
 BOTH = "simulator,fyers_simulator"
