@@ -34,6 +34,11 @@ class Context:
         return self.settings.broker.value
 
     @property
+    def brokers(self) -> list[str]:
+        """Those whose instruments can be named, the preferred one first."""
+        return [each.broker.value for each in self.settings.each_broker]
+
+    @property
     def standby(self) -> str | None:
         """The broker that is listened to as well, if there is one."""
         second = self.settings.standby_broker

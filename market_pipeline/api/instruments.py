@@ -185,17 +185,25 @@ async def find(works: Context, name: str) -> Row:
     """
     instrument_id = _id_of(name)
     if instrument_id is None:
-        found = await works.reader.row("find_instruments", broker=works.broker, names=[name])
-        if found is None:  # this says what is similar
-            await run_in_threadpool(instruments.resolve, works.database, works.broker, [name])
-            raise UnknownInstrument(f"{works.broker} had no instrument {name} a moment ago")
-        instrument_id = found["instrument_id"]
+        instrument_id = await _named(works, name)
     known = await works.reader.row(
         "instrument_details", broker=works.broker, instrument_id=instrument_id
     )
     if known is None:
         raise UnknownInstrument(f"There is no instrument with the id {instrument_id}")
     return known
+
+
+async def _named(works: Context, name: str) -> int:
+    for broker in works.brokers:
+        found = await works.reader.row("find_instruments", broker=broker, names=[name])
+        if found is not None:
+            return int(found["instrument_id"])
+    # This says what is similar.
+    await run_in_threadpool(
+        instruments.resolve, works.database, works.broker, [name], works.standby
+    )
+    raise UnknownInstrument(f"{works.broker} had no instrument {name} a moment ago")
 
 
 def _id_of(name: str) -> int | None:

@@ -1,5 +1,6 @@
 """Instruments over the API: listed, searched, shown; subscribed and unsubscribed."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -7,8 +8,8 @@ import pytest
 
 from market_pipeline_tests.api_cases import client as client
 from market_pipeline_tests.api_cases import day as day
-from market_pipeline_tests.api_cases import problem
-from market_pipeline_tests.dagster_cases import rows
+from market_pipeline_tests.api_cases import problem, serving, settings_of
+from market_pipeline_tests.dagster_cases import rows, run_sql
 from market_pipeline_tests.history_days import NAMES, Day
 
 pytestmark = [pytest.mark.needs_real_server]
@@ -155,3 +156,22 @@ def test_subscriptions_come_in_pages(client: httpx.Client) -> None:
     assert len(both) > 2
     assert len(set(both)) == len(both)
     assert set(NAMES) <= set(subscribed(client))
+
+
+def test_what_the_standby_alone_offers_is_found_by_its_name(day: Day, tmp_path: Path) -> None:
+    run_sql(
+        day.database,
+        "INSERT INTO instruments (exchange, segment, exchange_token, symbol, name, kind)"
+        " VALUES ('NSE', 'CM', '77', 'ALONE', 'Alone', 'EQ')",
+        "INSERT INTO broker_instruments (broker, token, broker_symbol, instrument_id)"
+        " SELECT 'fyers_simulator', 770077, 'NSE:ALONE-EQ', instrument_id FROM instruments"
+        " WHERE symbol = 'ALONE'",
+    )
+    alone = settings_of(day.database, tmp_path)
+    both = settings_of(day.database, tmp_path, broker="simulator,fyers_simulator")
+    with serving(alone) as client:
+        problem(client.get("/api/instruments/NSE:ALONE"), 404, "unknown-instrument")
+    with serving(both) as client:
+        assert client.get("/api/instruments/NSE:ALONE").json()["symbol"] == "ALONE"
+        reply = client.post("/api/instruments/subscribe", json={"names": ["NSE:ALONE"]})
+        assert reply.status_code == 200, reply.text

@@ -33,8 +33,10 @@ class Meaning(NamedTuple):
         return {"instruments": known, "unknown": unknown}
 
 
-async def meaning(reader: Reader, broker: str, given: Sequence[str | int]) -> Meaning:
+async def meaning(reader: Reader, brokers: Sequence[str], given: Sequence[str | int]) -> Meaning:
     """Look names up: EXCHANGE:SYMBOL, a symbol, the broker's token, or id: and an instrument_id.
+
+    What the first of the brokers does not offer is looked for at the next.
 
     Raises:
         DatabaseError: see Reader.rows.
@@ -42,8 +44,11 @@ async def meaning(reader: Reader, broker: str, given: Sequence[str | int]) -> Me
     wanted = list(dict.fromkeys(str(name) for name in given))
     by_id = {name: number for name in wanted if (number := _id(name)) is not None}
     names = [name for name in wanted if name not in by_id]
-    rows = await reader.rows("find_instruments", broker=broker, names=names)
-    found = by_id | {row["name"]: row["instrument_id"] for row in rows}
+    found = dict(by_id)
+    for broker in brokers:
+        left = [name for name in names if name not in found]
+        rows = await reader.rows("find_instruments", broker=broker, names=left)
+        found |= {row["name"]: row["instrument_id"] for row in rows}
     ids = list(dict.fromkeys(found.values()))
     labels = {
         row["instrument_id"]: row["name"]
@@ -52,7 +57,7 @@ async def meaning(reader: Reader, broker: str, given: Sequence[str | int]) -> Me
     instruments = {name: found[name] for name in wanted if found.get(name) in labels}
     missing = [name for name in wanted if name not in instruments]
     unknown: dict[str, list[str]] = {name: [] for name in missing} | {
-        name: await _near(reader, broker, name) for name in missing[:_MOST_HELPED]
+        name: await _near(reader, brokers[0], name) for name in missing[:_MOST_HELPED]
     }
     return Meaning(instruments, labels, unknown)
 

@@ -26,7 +26,7 @@ async def answers(hub: Hub, works: Context, subscriber: Subscriber, text: str) -
     if isinstance(request, Resume):
         _resume_later(subscriber, request)
         return
-    meant = await meaning(works.reader, works.broker, request.instruments)
+    meant = await meaning(works.reader, works.brokers, request.instruments)
     await hub.begun.wait()  # or what is committed before it has begun would be missed
     hub.name(meant.labels)
     match request:
