@@ -68,6 +68,8 @@ def sync(
         tokens_reused = _move_tokens(connection, broker, today)
         relisted = _count(connection, "relist_instruments")
         expired, delisted = run(connection, "delist_instruments", today=today).fetchall()[0]
+        # After a first sync the server would plan for empty tables until it looks by itself.
+        run(connection, "analyze_instruments")
     return SyncCounts(
         master.height, added, renamed, changed, expired, delisted, relisted, tokens_reused
     )

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from market_pipeline.storage.database import Database
 from market_pipeline_tests.api_cases import client as client
 from market_pipeline_tests.api_cases import day as day
 from market_pipeline_tests.api_cases import problem, serving, settings_of
@@ -158,17 +159,19 @@ def test_subscriptions_come_in_pages(client: httpx.Client) -> None:
     assert set(NAMES) <= set(subscribed(client))
 
 
-def test_what_the_standby_alone_offers_is_found_by_its_name(day: Day, tmp_path: Path) -> None:
+def test_what_the_standby_alone_offers_is_found_by_its_name(
+    database: Database, tmp_path: Path
+) -> None:
     run_sql(
-        day.database,
+        database,
         "INSERT INTO instruments (exchange, segment, exchange_token, symbol, name, kind)"
         " VALUES ('NSE', 'CM', '77', 'ALONE', 'Alone', 'EQ')",
         "INSERT INTO broker_instruments (broker, token, broker_symbol, instrument_id)"
         " SELECT 'fyers_simulator', 770077, 'NSE:ALONE-EQ', instrument_id FROM instruments"
         " WHERE symbol = 'ALONE'",
     )
-    alone = settings_of(day.database, tmp_path)
-    both = settings_of(day.database, tmp_path, broker="simulator,fyers_simulator")
+    alone = settings_of(database, tmp_path)
+    both = settings_of(database, tmp_path, broker="simulator,fyers_simulator")
     with serving(alone) as client:
         problem(client.get("/api/instruments/NSE:ALONE"), 404, "unknown-instrument")
     with serving(both) as client:

@@ -53,6 +53,12 @@ def test_a_first_sync_adds_everything(database: Database) -> None:
     assert [row[1:] for row in stored(database)] == [("INFY", None), ("TCS", None)]
 
 
+def test_after_a_sync_the_server_knows_how_much_there_is(database: Database) -> None:
+    counts = sync(database, INFY, TCS)
+    known = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'instruments'::regclass"
+    assert fetch(database, known) == [(counts.total,)]
+
+
 def test_a_second_sync_of_the_same_master_changes_nothing(database: Database) -> None:
     sync(database, INFY, TCS)
     assert sync(database, INFY, TCS, day=TOMORROW) == counted(2)
