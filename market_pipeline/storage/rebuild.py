@@ -71,8 +71,13 @@ class Replacement:
         """
         self._refuse_dropped_days(first_at)
         run(self._connection, "set_rebuild_memory")
-        for name in ("frames", "old", "new", "standby"):
-            run(self._connection, f"create_rebuild_{name}")
+        for name in (
+            "create_rebuild_frames",
+            "create_rebuild_old",
+            "create_rebuild_new",
+            "create_rebuild_standby",
+        ):
+            run(self._connection, name)
         stretch: dict[str, Any] = {"stream": self._stream, "start": start, "stop": end}
         damage = self._run("known_damage", **stretch, reason=DAMAGED_JOURNAL)
         run(self._connection, "delete_rejected", **stretch)

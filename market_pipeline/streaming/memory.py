@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -152,8 +152,7 @@ def require_feed(memory: Memory, place: int) -> None:
 
 
 def _told(feed: Feed) -> dict[str, Any]:
-    known = asdict(replace(feed, decoder=None))  # type: ignore[arg-type]
-    return {name: value for name, value in known.items() if name != "decoder"}
+    return {each.name: getattr(feed, each.name) for each in fields(feed) if each.name != "decoder"}
 
 
 def _remembered(decoder: Decoder, known: dict[str, Any], state: bytes) -> Feed:

@@ -1,7 +1,6 @@
 """What happens to a stream of two brokers when one fails. Each function causes one fault."""
 
 import signal
-import time
 
 from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.faults.world import World, poll
@@ -22,7 +21,7 @@ def preferred_killed(world: World) -> None:
         world.exchange.kill()
         world.recover()
         stands_in(world)
-        time.sleep(5)
+        goes_on(world, 1000)
         world.exchange.start()
         world.log_in()
         returns(world)
@@ -35,7 +34,7 @@ def preferred_frozen(world: World) -> None:
         world.exchange.process.send_signal(signal.SIGSTOP)
         world.recover()
         stands_in(world)
-        time.sleep(12)
+        poll(_BACK_SECONDS, lambda: covered(world), world.say)  # the line was given up
         world.exchange.process.send_signal(signal.SIGCONT)
         returns(world)
 
@@ -50,6 +49,19 @@ def stands_in(world: World) -> None:
 def returns(world: World) -> None:
     """Wait until the preferred broker makes the ticks again, and the gap says who covered it."""
     poll(_BACK_SECONDS, lambda: world.value(_NEWEST) == world.broker.value, world.say)
+    assert covered(world), world.causes()
+
+
+def covered(world: World) -> bool:
+    """Tell whether a gap of the preferred broker is said to be covered by the other."""
     assert world.standby is not None
-    covered = fetch(world.database, "SELECT covered_by FROM gaps WHERE broker = %s", world.broker)
-    assert (world.standby.broker.value,) in covered, covered
+    found = fetch(world.database, "SELECT covered_by FROM gaps WHERE broker = %s", world.broker)
+    return (world.standby.broker.value,) in found
+
+
+def goes_on(world: World, packets: int) -> None:
+    """Return when the other broker has sent so many more packets."""
+    assert world.standby is not None
+    standby = world.standby
+    target = standby.status()["packets_sent"] + packets
+    poll(_BACK_SECONDS, lambda: bool(standby.status()["packets_sent"] >= target), world.say)

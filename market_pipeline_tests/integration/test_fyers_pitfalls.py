@@ -88,7 +88,6 @@ def test_no_log_holds_a_token_a_secret_or_a_reply(
 
 
 @needs_sdk
-@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
 def test_a_working_directory_that_is_gone_stops_no_request(
     peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
