@@ -1,8 +1,6 @@
 """What Fyers' adapter alone does on the wire; see test_lines.py for what every broker's does."""
 
 import importlib.util
-import os
-import sys
 import threading
 import time
 from http import HTTPStatus
@@ -32,7 +30,7 @@ from market_pipeline.errors import (
 from market_pipeline.market import Mode
 from market_pipeline_tests.fyers_line_cases import INFY, NIFTY, TOPICS, Bench, jwt
 from market_pipeline_tests.fyers_line_cases import bench as bench
-from market_pipeline_tests.line_cases import SECRET, until
+from market_pipeline_tests.line_cases import SECRET, descriptors, until
 
 CHANNEL = 11
 
@@ -236,10 +234,6 @@ def test_no_thread_descriptor_or_file_outlives_the_listening(
     until(lambda: set(threading.enumerate()) <= threads and descriptors() <= opened)
     assert not list(tmp_path.iterdir())
     assert capsys.readouterr().out == ""
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
 def test_two_connections_of_one_process_do_not_know_each_other(bench: Bench) -> None:
