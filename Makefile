@@ -57,8 +57,8 @@ bench: $(INSTALLED) ## Measure throughput and lag on this machine
 	$(BIN)/python -m market_pipeline_tests.bench_api
 
 faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
-	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(if $(filter full,$(LENGTH)),--full) $(CHOSEN_BROKER) \
-		--table $(REPORTS)/faults.md
+	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(CHOSEN_BROKER) \
+		$(if $(filter full,$(LENGTH)),--full,-n 2 --dist loadgroup) --table $(REPORTS)/faults.md
 
 soak: $(INSTALLED) ## Break something every 20 seconds for SOAK_MINUTES and count every packet
 	$(BIN)/python -m market_pipeline_tests.faults.soak --minutes $(SOAK_MINUTES) --table $(REPORTS)/soak.md

@@ -1,7 +1,9 @@
 """The length of the faults, and the table that they make."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,8 +27,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     file: Path | None = session.config.getoption("--table")
     rows: list[Row] = session.config.stash[_ROWS]
-    if file is not None and rows:
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["rows"] = [asdict(row) for row in rows]  # one of several processes: see below
+    elif file is not None and rows:
         table.write(rows, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the rows of a process that ran some of the faults."""
+    rows = getattr(node, "workeroutput", {}).get("rows", [])
+    node.config.stash[_ROWS].extend(Row(**row) for row in rows)
 
 
 def pytest_terminal_summary(

@@ -47,6 +47,8 @@ class Fault:
     """Where it differs, as Fyers sends no heartbeats."""
     has_standby: bool = False
     """Whether the stream listens to the other broker as well."""
+    needs_cores: bool = False
+    """Whether recovery would take longer beside another of that kind."""
 
     def of(self, broker: BrokerName) -> "Fault":
         """Return the same fault at a broker."""
@@ -214,6 +216,7 @@ FAULTS = [
         base.BACK,
         instruments=1000,
         options=("--every-second",),
+        needs_cores=True,
     ),
     Fault("socket dropped", plain(broker.socket_dropped), broker.RECONNECTED),
     Fault(
@@ -263,9 +266,18 @@ FAULTS = [
         process.RESTARTED,
         has_standby=True,
     ),
-    Fault("stream killed -9 under Dagster", stack(up.stream_killed), up.RESTARTED),
-    Fault("Dagster daemon killed -9", stack(up.daemon_killed), up.UNTOUCHED),
-    Fault("code server killed -9", stack(up.code_server_killed), up.UNTOUCHED),
-    Fault("stream killed -9 after its code server", stack(up.orphan_killed), up.REPLACED),
-    Fault("everything killed -9 at once", stack(up.everything_killed), up.STARTED),
+    Fault(
+        "stream killed -9 under Dagster", stack(up.stream_killed), up.RESTARTED, needs_cores=True
+    ),
+    Fault("Dagster daemon killed -9", stack(up.daemon_killed), up.UNTOUCHED, needs_cores=True),
+    Fault("code server killed -9", stack(up.code_server_killed), up.UNTOUCHED, needs_cores=True),
+    Fault(
+        "stream killed -9 after its code server",
+        stack(up.orphan_killed),
+        up.REPLACED,
+        needs_cores=True,
+    ),
+    Fault(
+        "everything killed -9 at once", stack(up.everything_killed), up.STARTED, needs_cores=True
+    ),
 ]

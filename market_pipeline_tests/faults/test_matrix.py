@@ -19,7 +19,12 @@ _MOST_MEGABYTES = 600
 _PATIENCE = 3
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def _parameter(fault: Fault) -> object:
+    marks = [pytest.mark.xdist_group("needs cores")] if fault.needs_cores else []
+    return pytest.param(fault, id=fault.name, marks=marks)
+
+
+@pytest.mark.parametrize("fault", [_parameter(fault) for fault in FAULTS])
 def test_no_packet_is_lost_or_stored_twice(
     fault: Fault,
     full: bool,
