@@ -10,7 +10,7 @@ from rich.table import Table
 
 from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.config import Settings
-from market_pipeline.storage import migrations, schema, timescaledb
+from market_pipeline.storage import migrations, roles, schema, timescaledb
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.migrations import MigrationStatus
 from market_pipeline.storage.timescaledb import Policies
@@ -61,7 +61,11 @@ def _status(settings: Settings, database: Database, found: list[MigrationStatus]
     if not pending:  # its tables are there only then
         name = "storage_status" if version.is_empty() else "storage_status_timescaledb"
         content |= database.query(name).row(0, named=True)
-        content["problems"] = timescaledb.problems(database, Policies.of(settings))
+        content["roles"] = roles.states(database)
+        content["problems"] = [
+            *timescaledb.problems(database, Policies.of(settings)),
+            *roles.problems(database),
+        ]
     return content
 
 
@@ -72,6 +76,8 @@ def _show(content: dict[str, Any]) -> None:
             value = "\n".join(f"{each['name']} {_iso(each['applied_at'])}" for each in value)
         elif name in ("pending", "problems"):
             value = "\n".join(value) or "none"
+        elif name == "roles":
+            value = "\n".join(f"{role} {state}" for role, state in value.items())
         elif name.endswith("_bytes"):
             value = "none" if value is None else f"{value / 1e6:,.1f} MB"
         table.add_row(name.removesuffix("_bytes").replace("_", " "), str(value))

@@ -24,27 +24,51 @@ def install(connection: Connection) -> list[str]:
     Raises:
         DatabaseError: a continuous aggregate would have to be made anew.
     """
-    folders = [sql_folder() / "functions"]
     if timescaledb.is_used(connection):
         timescaledb.install(connection)
+    statements = _statements(connection)
+    return [name for name, statement in statements.items() if _install(connection, name, statement)]
+
+
+def outdated(connection: Connection) -> list[str]:
+    """Return the names of what `install` would create or change."""
+    statements = _statements(connection)
+    if timescaledb.is_used(connection):
+        statements |= {f"{each.name}_aggregate": each.aggregate() for each in dialect.definitions()}
+    return [
+        name
+        for name, statement in statements.items()
+        if not _is_stored(connection, name, statement)
+    ]
+
+
+def _statements(connection: Connection) -> dict[str, str]:
+    folders = [sql_folder() / "functions"]
+    if timescaledb.is_used(connection):
         statements = {f"{each.name}_kept": each.kept_view() for each in dialect.definitions()}
         statements |= {each.name: each.view("kept") for each in dialect.definitions()}
         folders.append(sql_folder() / "timescaledb" / "functions")
     else:
         statements = {each.name: each.view() for each in dialect.definitions()}
     files = [file for folder in folders for file in sorted(folder.glob("*.sql"))]
-    statements |= {file.stem: file.read_text("utf-8") for file in files}
-    return [name for name, statement in statements.items() if _install(connection, name, statement)]
+    return statements | {file.stem: file.read_text("utf-8") for file in files}
+
+
+def _is_stored(connection: Connection, name: str, statement: str) -> bool:
+    stored = run(connection, "candle_definition", name=name).fetchone()
+    return stored is not None and stored[0] == _digest(statement)
 
 
 def _install(connection: Connection, name: str, statement: str) -> bool:
-    digest = hashlib.sha256(statement.encode()).hexdigest()
-    stored = run(connection, "candle_definition", name=name).fetchone()
-    if stored is not None and stored[0] == digest:
+    if _is_stored(connection, name, statement):
         return False
     connection.execute(statement.encode())
-    run(connection, "set_candle_definition", name=name, sha256=digest)
+    run(connection, "set_candle_definition", name=name, sha256=_digest(statement))
     return True
+
+
+def _digest(statement: str) -> str:
+    return hashlib.sha256(statement.encode()).hexdigest()
 
 
 def refresh(database: Database, at_least: datetime = _NEVER) -> int:

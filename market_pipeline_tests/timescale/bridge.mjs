@@ -91,12 +91,13 @@ function isCheckpointDue() {
 // Put the owner's settings in force, before its turn.
 function settle() {
   const statements = ['RESET ALL', ...DEFAULTS, ...owner.settings].join(';')
-  const made = [...owner.forget(), messages.query(statements)]
+  const made = [...owner.forget(), messages.query('RESET ROLE')]
   if (isCheckpointDue()) {
     made.push(messages.query('CHECKPOINT'))
     writtenBytes = 0
     checkpointAt = Date.now()
   }
+  made.push(messages.query(statements))
   feed(Buffer.concat(made))
   settled = owner
   owner.isStale = false

@@ -1,1 +1,1 @@
-ANALYZE instruments, broker_instruments
+SELECT analyze_instruments()

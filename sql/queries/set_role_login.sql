@@ -1,0 +1,1 @@
+SELECT set_role_login(:role, :verifier)
