@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from market_pipeline import brokers, dashboard, services, stack
-from market_pipeline.commands.connected import configured
+from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.commands.demo import (
     DemoBrokers,
     demo_home,
@@ -22,7 +22,7 @@ from market_pipeline.commands.demo import (
     with_api_port,
 )
 from market_pipeline.config import PROTOCOLS, Settings
-from market_pipeline.errors import BrokerUnavailable, DatabaseUnavailable
+from market_pipeline.errors import BrokerUnavailable, ConfigurationError, DatabaseUnavailable
 from market_pipeline.sessions import trading_date
 from market_pipeline.stack import Stack
 from market_pipeline.storage import instruments
@@ -90,6 +90,30 @@ def up(
         _wait_for_dagster(running, console)
         _explain(running, console, database.query("count_subscriptions").item())
         _run(running, console, duration, database if table else None)
+
+
+def prepare_demo(
+    instruments_count: Annotated[int, typer.Option(min=1, help="How many to subscribe.")] = 50,
+) -> None:
+    """Give a pipeline that runs elsewhere what `demo` has: a login, instruments, subscriptions.
+
+    For the simulated exchange at SIMULATOR_URL. Stays until Ctrl-C or SIGTERM, to log in again
+    whenever the token has ended.
+    """
+    settings = configured()
+    if not settings.is_simulated:
+        raise ConfigurationError(
+            f"BROKER is {settings.broker_names}, and a demo is of the simulated exchange alone: "
+            "set BROKER=simulator, or subscribe with `market-pipeline subscribe`"
+        )
+    console = Console()
+    with _stopping_cleanly(console), market_database(settings) as database:
+        names = demo_mix(prepare_market(settings, database), instruments_count)
+        instruments.subscribe(database, settings.broker.value, names)
+        console.print(f"{len(names)} instruments are subscribed. Staying logged in.")
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            stay_logged_in(settings)
 
 
 def env(

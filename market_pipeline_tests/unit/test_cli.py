@@ -23,10 +23,11 @@ from market_pipeline.config import BrokerName, Settings
 from market_pipeline.errors import ConfigurationError, PortInUse
 from market_pipeline.processes import Child, Service
 from market_pipeline.simulator.listing import default_listing
+from market_pipeline.storage.database import in_schema
 
 COMMANDS = (
     "demo up env simulator subscribe unsubscribe quote stream instruments login db replay "
-    "replay-check verify-ticks feeds api"
+    "replay-check verify-ticks feeds api prepare-demo"
 ).split()
 
 
@@ -52,6 +53,14 @@ def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_a_demo_is_not_prepared_where_a_real_broker_is_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROKER", "kite")
+    assert run(monkeypatch, "prepare-demo") == 2
+    assert "BROKER is kite" in capsys.readouterr().err
 
 
 def test_wrong_setting_is_one_line_and_exit_code_two(
@@ -132,7 +141,7 @@ def test_demo_never_uses_the_configured_database(monkeypatch: pytest.MonkeyPatch
 
 
 def test_dagster_shares_a_database_in_a_schema_of_its_own() -> None:
-    url = services.in_schema("postgresql://me:secret@host/db?sslmode=require", "dagster")
+    url = in_schema("postgresql://me:secret@host/db?sslmode=require", "dagster")
     assert url == ("postgresql://me:secret@host/db?sslmode=require&options=-csearch_path%3Ddagster")
 
 
