@@ -11,6 +11,7 @@ import polars as pl
 
 from market_pipeline import quality
 from market_pipeline.errors import ConfigurationError
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.candles import (
     CANDLES,
     candles_1d,
@@ -47,7 +48,7 @@ _HOURS: dict[str, Any] = {
 }
 
 
-@dg.asset_check(asset=candles_1m)
+@checks.asset_check(asset=candles_1m)
 def rows_arrive(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase
 ) -> dg.AssetCheckResult:
@@ -60,7 +61,7 @@ def rows_arrive(
     )
 
 
-@dg.multi_asset_check(
+@checks.multi_asset_check(
     specs=[dg.AssetCheckSpec("ohlc_is_sane", asset=candles) for candles in CANDLES]
 )
 def ohlc_checks(
@@ -80,7 +81,7 @@ def ohlc_checks(
         )
 
 
-@dg.multi_asset_check(
+@checks.multi_asset_check(
     specs=[
         dg.AssetCheckSpec("aggregates_agree", asset=candles_5m),
         dg.AssetCheckSpec("aggregates_agree", asset=candles_15m),
@@ -104,7 +105,7 @@ def aggregate_checks(
         )
 
 
-@dg.asset_check(asset=candles_1m)
+@checks.asset_check(asset=candles_1m)
 def candles_are_complete(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase, broker: MarketBroker
 ) -> dg.AssetCheckResult:
@@ -143,7 +144,7 @@ def candles_are_complete(
     )
 
 
-@dg.asset_check(asset=candles_1m)
+@checks.asset_check(asset=candles_1m)
 def candles_agree_with_ticks(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase
 ) -> dg.AssetCheckResult:
@@ -177,7 +178,7 @@ def candles_agree_with_ticks(
     )
 
 
-@dg.asset_check(asset=candles_1m)
+@checks.asset_check(asset=candles_1m)
 def volume_of_the_day_adds_up(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase
 ) -> dg.AssetCheckResult:
@@ -205,7 +206,7 @@ def volume_of_the_day_adds_up(
     )
 
 
-@dg.asset_check(asset=candles_1m)
+@checks.asset_check(asset=candles_1m)
 def anomalies_are_few(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase
 ) -> dg.AssetCheckResult:

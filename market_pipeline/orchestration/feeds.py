@@ -7,6 +7,7 @@ import dagster as dg
 
 from market_pipeline import disagreement
 from market_pipeline.disagreement import Disagreement
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.candle_checks import worst_rows
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 from market_pipeline.orchestration.ticks import ticks
@@ -16,7 +17,7 @@ _MINUTES = 15
 """How far one run looks back: the checks run every ten minutes, and some may be late."""
 
 
-@dg.asset_check(asset=ticks.key)
+@checks.asset_check(asset=ticks.key)
 def feeds_agree(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
     """Two brokers' closes and volumes of the last minutes are as near as two working feeds are.
 

@@ -17,6 +17,7 @@ from market_pipeline.history.backfill import MINUTE, Backfill, Scope
 from market_pipeline.history.fetching import Source, Totals
 from market_pipeline.history.planning import Plan
 from market_pipeline.market import Interval
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.instruments import instruments
 from market_pipeline.orchestration.partitions import TIMEZONE, trading_days
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
@@ -184,7 +185,7 @@ def outcome(plan: Plan, totals: Totals) -> dict[str, Any]:
     }
 
 
-@dg.asset_check(asset=broker_candles)
+@checks.asset_check(asset=broker_candles)
 def all_were_fetched(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase, broker: MarketBroker
 ) -> dg.AssetCheckResult:
@@ -209,7 +210,7 @@ def all_were_fetched(
     )
 
 
-@dg.asset_check(asset=expiring_contracts)
+@checks.asset_check(asset=expiring_contracts)
 def expired_contracts_are_saved(
     database: MarketDatabase, broker: MarketBroker
 ) -> dg.AssetCheckResult:

@@ -11,6 +11,7 @@ import polars as pl
 from market_pipeline import brokers
 from market_pipeline.config import Settings
 from market_pipeline.errors import MarketPipelineError, is_transient
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.sessions import EXCHANGE_TZ, trading_date
@@ -103,7 +104,7 @@ def _table(rows: pl.DataFrame) -> dg.TableMetadataValue:
     )
 
 
-@dg.multi_asset_check(
+@checks.multi_asset_check(
     specs=[
         dg.AssetCheckSpec("instruments_are_known", asset=instruments),
         dg.AssetCheckSpec("few_instruments_vanish", asset=instruments),
@@ -165,7 +166,7 @@ def _check_counts(store: Database, broker: MarketBroker) -> Iterator[dg.AssetChe
     )
 
 
-@dg.asset_check(asset=instruments)
+@checks.asset_check(asset=instruments)
 def brokers_agree_on_instruments(database: MarketDatabase) -> dg.AssetCheckResult:
     """Brokers whose masters are in force say the same lot, tick and expiry of each contract.
 

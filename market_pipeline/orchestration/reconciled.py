@@ -14,6 +14,7 @@ from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.history.fetching import SETTLES_WITHIN
 from market_pipeline.history.reconciling import Reconciled, Reconciler
 from market_pipeline.history.repairing import Repairer
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.candle_checks import worst_rows
 from market_pipeline.orchestration.candles import candles_1m, is_unfinished, of_day
 from market_pipeline.orchestration.history import (
@@ -96,7 +97,7 @@ def _metadata(found: Sequence[Reconciled], market: MarketBroker) -> dict[str, An
     return metadata | ({"report": dg.MetadataValue.md("\n\n".join(texts))} if texts else {})
 
 
-@dg.asset_check(asset=reconciled_candles)
+@checks.asset_check(asset=reconciled_candles)
 def candles_agree_with_broker(
     context: dg.AssetCheckExecutionContext, database: MarketDatabase
 ) -> dg.AssetCheckResult:
@@ -125,7 +126,7 @@ def candles_agree_with_broker(
     )
 
 
-@dg.asset_check(asset=reconciled_candles)
+@checks.asset_check(asset=reconciled_candles)
 def gaps_are_filled(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
     """No gap has waited for an hour to be filled, and none was given up."""
     rows = database.open().query(

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from market_pipeline.errors import MarketPipelineError
 from market_pipeline.market import Exchange
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.instruments import instruments
 from market_pipeline.orchestration.partitions import TIMEZONE, trading_days
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
@@ -157,7 +158,7 @@ def desired_streams(store: Database, broker: MarketBroker) -> dict[str, list[str
     return {stream: list(exchanges) for stream, _, exchanges in rows.iter_rows()}
 
 
-@dg.asset_check(asset=ticks.key)
+@checks.asset_check(asset=ticks.key)
 def ticks_are_fresh(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
     """Each stream of an open exchange gives signs of life and has stored something just now."""
     store = database.open()
@@ -180,7 +181,7 @@ def ticks_are_fresh(database: MarketDatabase, broker: MarketBroker) -> dg.AssetC
     )
 
 
-@dg.asset_check(asset=ticks.key)
+@checks.asset_check(asset=ticks.key)
 def no_instrument_is_silent(database: MarketDatabase) -> dg.AssetCheckResult:
     """Each subscribed instrument of an open exchange ticks about as often as it usually does.
 
@@ -194,27 +195,14 @@ def no_instrument_is_silent(database: MarketDatabase) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=ticks.key)
-def tick_retention(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
-    """No day of ticks has stayed longer than promised."""
-    keep = broker.settings.tick_retention_days
-    # A day more: what has just become too old is dropped at half past midnight.
-    oldest = trading_date(datetime.now(UTC)) - timedelta(days=keep + 1)
-    days = database.open().query("expired_tick_days", before=oldest)["day"].to_list()
-    return dg.AssetCheckResult(
-        passed=not days,
-        metadata={"retention days": keep, "too old": [str(day) for day in days[:50]]},
-    )
-
-
-@dg.asset_check(asset=ticks.key)
+@checks.asset_check(asset=ticks.key)
 def server_policies(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
     """TimescaleDB refreshes candles and compresses ticks as set, and empties no candles."""
     found = timescaledb.problems(database.open(), Policies.of(broker.settings))
     return dg.AssetCheckResult(passed=not found, metadata={"problems": found})
 
 
-@dg.asset_check(asset=dg.AssetKey("candles_1m"))
+@checks.asset_check(asset=dg.AssetKey("candles_1m"))
 def candles_are_fresh(database: MarketDatabase) -> dg.AssetCheckResult:
     """Candles are stored up to a few minutes before the newest tick, whatever jobs report."""
     row = database.open().query("candle_lag").row(0, named=True)
@@ -230,9 +218,9 @@ tick_checks = dg.define_asset_job(
     selection=dg.AssetSelection.checks(
         ticks_are_fresh,
         no_instrument_is_silent,
-        tick_retention,
         server_policies,
         candles_are_fresh,
+        dg.AssetCheckKey(ticks.key, "tick_retention"),  # see retention.py
         dg.AssetCheckKey(ticks.key, "feeds_agree"),  # see feeds.py
     ),
     tags=BATCH_TAGS,

@@ -40,6 +40,9 @@ class StreamReport:
     """What a stream has done since it started; `lag_ms` is from received to committed.
 
     Frames and reconnects are those of all its feeds, the preferred one's first among `feeds`.
+    `exchange_lag_ms` is from the exchange's stamp, in whole seconds, to received. Lags are medians
+    of what was committed since the last report, None if nothing was; `lag_max_ms` is the largest,
+    `exchange_lag_max_ms` the largest 99th percentile of a batch.
     """
 
     stream: str
@@ -55,6 +58,9 @@ class StreamReport:
     anomalies: int
     stale_instruments: list[int] = field(default_factory=list)
     feeds: list[FeedReport] = field(default_factory=list)
+    lag_max_ms: float | None = None
+    exchange_lag_ms: float | None = None
+    exchange_lag_max_ms: float | None = None
 
 
 class Heartbeat:

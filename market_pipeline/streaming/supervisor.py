@@ -29,7 +29,7 @@ from market_pipeline.streaming.meaning import Source
 from market_pipeline.streaming.outages import NOT_WANTED, SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.wanted import Wanted
-from market_pipeline.streaming.writer import Writer
+from market_pipeline.streaming.writer import Progress, Writer
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class _Stream:
         self.stale: list[int] = []
         self._measured = (time.monotonic(), 0)
         self._rate = 0.0
-        self._lag: float | None = None
+        self._lags: dict[str, float | None] = {}
 
     def run(
         self,
@@ -248,8 +248,7 @@ class _Stream:
         if now - then >= 1:
             self._rate = (progress.ticks - ticks_then) / (now - then)
             self._measured = (now, progress.ticks)
-            lags, progress.lags_ms = progress.lags_ms, []
-            self._lag = statistics.median(lags) if lags else None
+            self._lags = _lags(progress)
         return StreamReport(
             stream=self.name,
             state=self.state.value,
@@ -257,13 +256,16 @@ class _Stream:
             frames=sum(feed.frames for feed in feeds),
             ticks=progress.ticks,
             ticks_per_second=self._rate,
-            lag_ms=self._lag,
+            lag_ms=self._lags.get("lag_ms"),
             backlog_bytes=self.journal.end - progress.position,
             reconnects=sum(feed.reconnects for feed in feeds),
             faults=progress.faults,
             anomalies=progress.anomalies,
             stale_instruments=self.stale,
             feeds=feeds,
+            lag_max_ms=self._lags.get("lag_max_ms"),
+            exchange_lag_ms=self._lags.get("exchange_lag_ms"),
+            exchange_lag_max_ms=self._lags.get("exchange_lag_max_ms"),
         )
 
     def _say(self, state: State, detail: str = "") -> None:
@@ -280,3 +282,15 @@ class _Stream:
         self.drain_until = time.monotonic() + _DRAIN_SECONDS
         self.draining.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _lags(progress: Progress) -> dict[str, float | None]:
+    """Take what was noted since the last time; see StreamReport."""
+    lags, progress.lags_ms = progress.lags_ms, []
+    late, progress.exchange_lags_ms = progress.exchange_lags_ms, []
+    return {
+        "lag_ms": statistics.median(lags) if lags else None,
+        "lag_max_ms": max(lags, default=None),
+        "exchange_lag_ms": statistics.median(middle for middle, _ in late) if late else None,
+        "exchange_lag_max_ms": max((worst for _, worst in late), default=None),
+    }

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from market_pipeline.errors import PositionLost, RowsRefused
+from market_pipeline.market import Columns
 from market_pipeline.storage.ticks import Batch, Checkpoint, Position, Rejected, TickStore
 from market_pipeline.streaming import checkpoints, journal
 from market_pipeline.streaming.last_seen import LastSeen
@@ -37,6 +40,8 @@ class Progress:
     faults: int = 0
     anomalies: int = 0
     lags_ms: list[float] = field(default_factory=list)
+    exchange_lags_ms: list[tuple[float, float]] = field(default_factory=list)
+    """Of each batch's trades: the median, and the 99th percentile."""
     last_seen: LastSeen = field(default_factory=LastSeen)
     blind_since: list[int | None] = field(default_factory=list)
     """Of each feed; see streaming/memory.py."""
@@ -239,10 +244,20 @@ class Writer:
         if len(batch.ticks["time"]):
             oldest = int(batch.ticks["received_at"].min())
             progress.lags_ms.append(time.time() * 1000 - oldest / 1000)
+            progress.exchange_lags_ms += _exchange_lags(batch.ticks)
         if batch.checkpoint is not None:
             self.checkpoint_position = batch.checkpoint.position
             self._checkpoint_due = time.monotonic() + _CHECKPOINT_SECONDS
             checkpoints.keep(self._folder, batch.checkpoint, memory.last_received_at or 0)
+
+
+def _exchange_lags(ticks: Columns) -> list[tuple[float, float]]:
+    """Return how long after the exchange's stamp trades came; other packets repeat old stamps."""
+    late = (ticks["received_at"] - ticks["time"])[ticks["is_trade"].astype(bool)]
+    if not len(late):
+        return []
+    middle, worst = np.percentile(late, (50, 99)) / 1000
+    return [(float(middle), float(worst))]
 
 
 def _is_blind(feed: Feed, source: Source) -> bool:

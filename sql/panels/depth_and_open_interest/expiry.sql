@@ -1,0 +1,1 @@
+SELECT expiry FROM dashboard_expiries(${underlying:sqlstring})

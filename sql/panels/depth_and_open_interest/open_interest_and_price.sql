@@ -1,0 +1,3 @@
+SELECT time, close, open_interest
+FROM dashboard_candles(${instrument:sqlstring}, ${interval:sqlstring}, $__timeFrom(), $__timeTo())
+ORDER BY time

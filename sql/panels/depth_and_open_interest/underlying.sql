@@ -1,0 +1,1 @@
+SELECT underlying FROM dashboard_underlyings()

@@ -1,0 +1,1 @@
+SELECT time, instruments FROM dashboard_candle_counts($__timeFrom(), $__timeTo()) ORDER BY time

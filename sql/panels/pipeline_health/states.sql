@@ -1,0 +1,3 @@
+SELECT time, stream, state
+FROM dashboard_stream_history($__timeFrom(), $__timeTo(), $__interval_ms)
+ORDER BY time, stream
