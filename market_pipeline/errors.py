@@ -10,6 +10,7 @@ MarketPipelineError
 │   ├── QueryTooSlow
 │   ├── DatabaseTooOld
 │   ├── MigrationEdited
+│   ├── OwnerNeeded
 │   └── EmbeddedServerError
 ├── BrokerError
 │   ├── BrokerUnavailable        (transient)
@@ -17,10 +18,18 @@ MarketPipelineError
 │   ├── TokenExpired
 │   ├── RequestRefused
 │   └── UnexpectedReply
+├── ArchiveError
+│   ├── ArchiveUnavailable       (transient)
+│   ├── ArchiveBusy              (transient)
+│   ├── DayChanged               (transient)
+│   ├── ArchiveRefused
+│   └── ArchiveDamaged
+│       └── ArchiveFileMissing
 ├── WaitInterrupted
 ├── JournalError
 │   ├── JournalFull
 │   └── JournalLocked
+├── ReplayRefused
 ├── StreamTakenOver
 ├── PositionLost
 └── ApiError
@@ -77,6 +86,10 @@ class MigrationEdited(DatabaseError):
     """A migration that was already applied has been edited. Restore it and add a new one."""
 
 
+class OwnerNeeded(DatabaseError):
+    """Only the owner of the tables may change them. Run `market-pipeline db init` as that user."""
+
+
 class EmbeddedServerError(DatabaseError):
     """The embedded PostgreSQL server cannot run. Its log is in MARKET_PIPELINE_HOME/postgres."""
 
@@ -110,6 +123,34 @@ class UnexpectedReply(BrokerError):
     """The broker's reply is not in the expected form. Compare it with its documentation."""
 
 
+class ArchiveError(MarketPipelineError):
+    """A day cannot be archived."""
+
+
+class ArchiveUnavailable(ArchiveError):
+    """The archive cannot be written or read now. Check ARCHIVE_URL, and space on the disk."""
+
+
+class ArchiveBusy(ArchiveError):
+    """Another program archives or verifies this day. Try again once it has ended."""
+
+
+class DayChanged(ArchiveError):
+    """Ticks of the day were written while it was archived. Archive it again."""
+
+
+class ArchiveRefused(ArchiveError):
+    """The archive may not be read or written. Check its permissions, or the credentials."""
+
+
+class ArchiveDamaged(ArchiveError):
+    """A file of the archive is not what was written. Archive the day again while it has ticks."""
+
+
+class ArchiveFileMissing(ArchiveDamaged):
+    """A file of the archive is gone. Archive the day again while its ticks are stored."""
+
+
 class WaitInterrupted(MarketPipelineError):
     """The work was stopped while it waited for its turn at the broker. Start it again to go on."""
 
@@ -124,6 +165,10 @@ class JournalFull(JournalError):
 
 class JournalLocked(JournalError):
     """Another process is writing this stream's journal. Stop it first."""
+
+
+class ReplayRefused(MarketPipelineError):
+    """The day cannot be replayed so; nothing was changed. Choose another day or source."""
 
 
 class StreamTakenOver(MarketPipelineError):
@@ -168,6 +213,6 @@ def is_transient(error: BaseException) -> bool:
     """Tell whether trying again with the same settings could succeed."""
     transient = (
         *(DatabaseUnavailable, BrokerUnavailable, RateLimited, ApiUnavailable, ApiRateLimited),
-        *(ConnectionError, TimeoutError),
+        *(ArchiveUnavailable, ArchiveBusy, DayChanged, ConnectionError, TimeoutError),
     )
     return isinstance(error, transient)

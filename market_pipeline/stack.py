@@ -232,6 +232,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "SIMULATOR_ALWAYS_OPEN": str(settings.simulator_always_open).lower(),
         # Empty also hides what a .env file says: the demo never writes to that database.
         "DATABASE_URL": configured.get_secret_value() if configured else "",
+        "ARCHIVE_URL": settings.archive_url,
         "DAGSTER_URL": f"http://{services.HOST}:{settings.dagster_port}",
         "DAGSTER_HOME": str(services.dagster_home(home)),
         "DAGSTER_DATABASE_URL": services.dagster_url(settings, chosen),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,6 +25,16 @@ class Simulator(MarketBroker):
     @property
     def settings(self) -> Settings:
         return Settings(_env_file=None)
+
+
+class Archiving(Simulator):
+    """One with a home of its own, and the archive in it."""
+
+    home: str
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(_env_file=None, market_pipeline_home=Path(self.home))
 
 
 class ClosedExchange(Simulator):

@@ -27,9 +27,9 @@ class DemoBrokers(StrEnum):
 
 
 def demo_home(settings: Settings) -> Settings:
-    """Return the settings with the demo's home and no database but its own."""
+    """Return the settings with the demo's home and no database or archive but its own."""
     home = settings.market_pipeline_home / "demo"
-    update = {"market_pipeline_home": home, "database_url": None}
+    update = {"market_pipeline_home": home, "database_url": None, "archive_url": ""}
     return settings.with_brokers(BrokerName.SIMULATOR).model_copy(update=update)
 
 

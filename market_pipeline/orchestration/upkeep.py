@@ -4,23 +4,26 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from market_pipeline.errors import DatabaseError, MarketPipelineError, is_transient
+from market_pipeline.archive.dropping import drop_expired
+from market_pipeline.archive.store import open_store
+from market_pipeline.errors import MarketPipelineError, is_transient
 from market_pipeline.orchestration.partitions import TIMEZONE
 from market_pipeline.orchestration.resources import BATCH_TAGS, MarketBroker, MarketDatabase
 from market_pipeline.orchestration.ticks import tick_checks, tick_stream
-from market_pipeline.sessions import bounds, trading_date
-from market_pipeline.storage import candles
-from market_pipeline.storage.database import Database, run
+from market_pipeline.sessions import trading_date
+from market_pipeline.storage.database import Database
 
 _DAYS_AHEAD = 3
 _KEEP_RUNS = timedelta(days=7)
-_REFRESHES = 5
 _RUNS_AT_ONCE = 200
 _FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
+_TAGS = {**BATCH_TAGS, "dagster/max_runtime": "14400"}
+"""Days that the archive was not there for are archived first, one after the other."""
+
 _RETRY = dg.RetryPolicy(max_retries=5, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
 
@@ -28,15 +31,26 @@ _RETRY = dg.RetryPolicy(max_retries=5, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 def keep_tick_days(
     context: dg.OpExecutionContext, database: MarketDatabase, broker: MarketBroker
 ) -> None:
-    """Create the next days of ticks; drop those past retention once their candles are stored."""
-    today = trading_date(datetime.now(UTC))
+    """Create the next days of ticks; drop those past retention that are archived.
+
+    Those that are not are archived first, if that is possible. What must stay fails the run.
+    """
+    today, settings = trading_date(datetime.now(UTC)), broker.settings
+    before = today - timedelta(days=settings.tick_retention_days)
     try:
         store = database.open()
         ensure_days(store, today)
-        dropped = drop_days(store, today - timedelta(days=broker.settings.tick_retention_days))
+        archive = open_store(settings.archive_url, settings.market_pipeline_home)
+        found = drop_expired(store, archive, before)
     except MarketPipelineError as error:
         raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
-    context.add_output_metadata({"dropped": [str(day) for day in dropped]})
+    if found.kept:
+        raise dg.Failure(
+            f"ticks of {len(found.kept)} days stay that are older than TICK_RETENTION_DAYS",
+            metadata={str(day): reason for day, reason in found.kept.items()},
+            allow_retries=found.may_try_again,
+        )
+    context.add_output_metadata({"dropped": [str(day) for day in found.dropped]})
 
 
 @dg.op
@@ -49,7 +63,7 @@ def forget_old_runs(context: dg.OpExecutionContext) -> None:
     context.add_output_metadata({"forgotten": forgotten})
 
 
-@dg.job(executor_def=dg.in_process_executor, tags=BATCH_TAGS)
+@dg.job(executor_def=dg.in_process_executor, tags=_TAGS)
 def partition_upkeep() -> None:
     """Keep as many days of ticks, and of streaming runs, as promised."""
     keep_tick_days()
@@ -68,42 +82,6 @@ def ensure_days(store: Database, today: date) -> None:
     """Create today's partition of ticks and the next ones."""
     for ahead in range(_DAYS_AHEAD + 1):
         store.execute("ensure_tick_day", day=today + timedelta(days=ahead))
-
-
-def drop_days(store: Database, before: date) -> list[date]:
-    """Drop the days of ticks before a date, oldest first, and return them.
-
-    No candle is lost: a day goes only when everything in it is in the stored candles.
-
-    Raises:
-        DatabaseUnavailable: somebody reads ticks for long; try again, nothing is half done.
-        DatabaseError: late ticks of such a day keep arriving.
-    """
-    days: list[date] = store.query("expired_tick_days", before=before)["day"].to_list()
-    for day in days:
-        _drop_day(store, day)
-    return days
-
-
-def _drop_day(store: Database, day: date) -> None:
-    _, end = bounds(day)
-    for _ in range(_REFRESHES):
-        candles.refresh(store, at_least=end)
-        if _drop_if_stored(store, day, end):
-            return
-    raise DatabaseError(f"ticks of {day} are kept: late ones arrive faster than they are stored")
-
-
-def _drop_if_stored(store: Database, day: date, end: datetime) -> bool:
-    """Drop a day unless a tick came since the refresh that no stored candle knows."""
-    with store.transaction() as connection:
-        # Dropping a partition locks all of ticks: rather fail than make the writers wait.
-        run(connection, "set_lock_timeout")
-        run(connection, "lock_candles")  # from here on no tick is being written
-        if run(connection, "forget_ticks_before", before=end).rowcount == 0:
-            return False
-        run(connection, "drop_tick_day", day=day)
-    return True
 
 
 def forget_runs(instance: dg.DagsterInstance, job_name: str, before: datetime) -> int:

@@ -76,6 +76,7 @@ class Replacement:
             "create_rebuild_old",
             "create_rebuild_new",
             "create_rebuild_standby",
+            "create_rebuild_standby_days",
         ):
             run(self._connection, name)
         stretch: dict[str, Any] = {"stream": self._stream, "start": start, "stop": end}
@@ -176,6 +177,7 @@ class Replacement:
         run(connection, "lock_candles_shared")
         self._refuse_dropped_days(first_at)
         run(connection, "invalidate_rebuilt_candles")
+        run(connection, "reopen_rebuilt_archives")
         run(connection, "forget_rebuilt_reconciliations")
         run(connection, "delete_vanished_candles")
         connection.commit()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
 from market_pipeline import sessions
 from market_pipeline.errors import PositionLost, StreamTakenOver
@@ -73,6 +74,7 @@ class Batch:
     gaps: list[GapEvent] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
+    order: NDArray[np.intp] | None = None  # of the ticks' arrival, where seq does not tell it
 
 
 class TickStore:
@@ -140,7 +142,8 @@ class TickStore:
                 run(connection, "commit_durably")
             if len(batch.ticks["time"]):
                 _note_late_candles(connection, batch.ticks, threshold)
-                self._outbox.put(connection, batch.arrivals, batch.ticks)
+                self._outbox.put(connection, batch.arrivals, batch.ticks, batch.order)
+            _reopen_archives(connection, batch.standby, threshold)
             self._copy_ticks(connection, batch)
             if batch.checkpoint is not None:
                 checkpoint = batch.checkpoint._asdict()
@@ -266,6 +269,13 @@ def _note_late_candles(connection: Connection, ticks: Columns, threshold: int) -
         instrument_ids=changed[0].tolist(),
         times=[_from_us(minute) for minute in changed[1].tolist()],
     )
+
+
+def _reopen_archives(connection: Connection, standby: Columns, threshold: int) -> None:
+    """Note the days whose archive will lack some of these ticks; those of candles note theirs."""
+    late = standby["time"][standby["time"] < threshold]
+    if days := sessions.distinct_trading_dates(late // 1_000_000):
+        run(connection, "reopen_archives", days=[_EPOCH.date() + timedelta(each) for each in days])
 
 
 def _from_us(microseconds: int) -> datetime:

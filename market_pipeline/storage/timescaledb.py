@@ -5,6 +5,7 @@ readers included, sees the same names and columns.
 """
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from market_pipeline.config import Settings
@@ -84,8 +85,26 @@ def problems(database: Database, wanted: Policies) -> list[str]:
             f"the refresh of {names[0]} looks back {back}, but ticks are kept {wanted.keep_days} "
             f"days: it would empty the candles before; {_REMEDY}"
         )
+    found += _dangers(database, reach)
     if not any(row["compress_after_days"] == wanted.compress_after_days for row in compressed):
         found.append(f"ticks are not compressed after {wanted.compress_after_days} d: {_REMEDY}")
+    return found
+
+
+def _dangers(database: Database, reach: float | None) -> list[str]:
+    """Say what the server does by itself that would lose ticks or candles for ever."""
+    found = [
+        f"the server drops {name} by itself, archived or not: remove_retention_policy('{name}')"
+        for name in database.query("blind_retention_policies")["name"]
+    ]
+    dropped_before = database.query("ticks_dropped_before").item()
+    if reach is not None and dropped_before is not None:
+        days = (datetime.now(UTC) - dropped_before) / timedelta(days=1)
+        if reach > days:
+            found.append(
+                f"the refresh of candles looks back {reach:g} days, but ticks of {days:.1f} days "
+                f"ago were dropped: it would empty their candles; {_REMEDY}"
+            )
     return found
 
 

@@ -207,7 +207,7 @@ def test_candles_whose_ticks_were_dropped_are_not_computed_again(
     before = shown(database)
     midnight = at_minute(0).replace(hour=18, minute=30)
     database.execute("forget_ticks_before", before=midnight)
-    database.execute("drop_tick_day", day=at_minute(0).date())
+    fetch(database, "SELECT remove_tick_day(%s)", at_minute(0).date())
     feed.send(Tick(at=20, price=7))
     assert candles.refresh(database) == 0
     assert shown(database) == before

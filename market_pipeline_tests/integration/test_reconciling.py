@@ -1,11 +1,14 @@
 """A day's candles against the broker's: differences are found and repaired, both versions kept."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from market_pipeline.archive.dropping import drop_expired
+from market_pipeline.archive.store import FolderStore
 from market_pipeline.history.planning import SETTLED
 from market_pipeline.history.reconciling import Reconciled, Reconciler
 from market_pipeline.sessions import Calendar, bounds
@@ -273,3 +276,16 @@ def test_longer_candles_of_the_broker_serve_where_there_are_no_minutes(day: Data
         (at.astimezone(UTC), "backfilled"),
         (bounds(cases.DAY)[0].astimezone(UTC), "provisional"),
     ]
+
+
+def test_a_day_is_corrected_by_the_broker_after_its_ticks_were_dropped(
+    day: Database, tmp_path: Path
+) -> None:
+    fetch_all(day)
+    reconcile(day)
+    drop_expired(day, FolderStore(tmp_path), cases.DAY + timedelta(days=1))
+    ours = cases.rows(day, "SELECT * FROM candles_1m ORDER BY instrument_id, time")
+    correct(day, 100, "high = high + 7, close = close + 3")
+    reconcile(day, again=True)
+    assert states(day) == {"final": 374, "repaired": 1}
+    assert cases.rows(day, "SELECT * FROM candles_1m ORDER BY instrument_id, time") == ours

@@ -127,7 +127,7 @@ def test_each_trading_date_has_a_partition(database: Database) -> None:
 def test_a_partition_dropped_meanwhile_is_made_again(database: Database) -> None:
     writer = store(database)
     writer.commit(batch(0, 1, Tick()))
-    database.execute("drop_tick_day", day=datetime.fromtimestamp(OPEN, UTC).date())
+    fetch(database, "SELECT remove_tick_day(%s)", datetime.fromtimestamp(OPEN, UTC).date())
     writer.commit(batch(1, 2, Tick(at=1)))
     writer.close()
     assert fetch(database, "SELECT count(*) FROM ticks") == [(1,)]

@@ -8,9 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from market_pipeline.archive.dropping import drop_expired
+from market_pipeline.archive.store import FolderStore
 from market_pipeline.config import Settings
 from market_pipeline.errors import DatabaseError
-from market_pipeline.orchestration import upkeep
 from market_pipeline.storage import candles, dialect, schema, timescaledb
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.migrations import sql_folder
@@ -78,14 +79,14 @@ def test_candles_are_shown_before_anything_is_refreshed(database: Database, feed
 
 
 def test_a_refresh_of_days_whose_ticks_were_dropped_leaves_their_candles(
-    database: Database, feed: Feed
+    database: Database, feed: Feed, tmp_path: Path
 ) -> None:
     for day in (0, 1, 3):
         feed.send(*an_hour(day * DAY))
     candles.refresh(database)
     today = datetime.fromtimestamp(OPEN + 3 * DAY, UTC).date()
-    dropped = upkeep.drop_days(database, today - timedelta(days=1))
-    assert len(dropped) == 2
+    archive = FolderStore(tmp_path)
+    assert len(drop_expired(database, archive, today - timedelta(days=1)).dropped) == 2
     assert count(database, "SELECT count(*) FROM ticks") == 180
     for _ in range(2):
         candles.refresh(database)
@@ -174,7 +175,8 @@ def test_a_plain_database_is_converted_with_all_its_candles(
         feed.send(*an_hour(day * DAY))
     feed.close()
     candles.refresh(database)
-    upkeep.drop_days(database, datetime.fromtimestamp(OPEN + DAY, UTC).date())
+    archive = FolderStore(tmp_path / "archive")
+    drop_expired(database, archive, datetime.fromtimestamp(OPEN + DAY, UTC).date())
     query = "SELECT * FROM candles_1m ORDER BY instrument_id, time"
     before = fetch(database, query)
     assert "timescaledb" in schema.prepare(database.url)

@@ -1,8 +1,10 @@
 """Days of ticks come and go without losing a candle, and checks find what is not as promised."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from market_pipeline.orchestration import instruments, ticks, upkeep
 from market_pipeline.sessions import bounds, trading_date
@@ -70,9 +72,16 @@ def test_instruments_that_vanish_before_they_expire_are_found(
     ]
 
 
-def upkeep_run(instance: dg.DagsterInstance, store: Database) -> dg.ExecuteInProcessResult:
+@pytest.fixture
+def broker(tmp_path: Path) -> cases.Simulator:
+    return cases.Archiving(home=str(tmp_path))
+
+
+def upkeep_run(
+    instance: dg.DagsterInstance, store: Database, broker: cases.Simulator
+) -> dg.ExecuteInProcessResult:
     return upkeep.partition_upkeep.execute_in_process(
-        instance=instance, resources=cases.resources(store)
+        instance=instance, resources=cases.resources(store, broker)
     )
 
 
@@ -81,60 +90,40 @@ def tick_days(store: Database) -> list[date]:
     return days
 
 
-def test_upkeep_creates_the_next_days(instance: dg.DagsterInstance, store: Database) -> None:
-    upkeep_run(instance, store)
+def test_upkeep_creates_the_next_days(
+    instance: dg.DagsterInstance, store: Database, broker: cases.Simulator
+) -> None:
+    upkeep_run(instance, store, broker)
     today = trading_date(datetime.now(UTC))
     assert tick_days(store) == [today + timedelta(days=n) for n in range(4)]
 
 
 def test_upkeep_drops_old_days_and_keeps_their_candles(
-    instance: dg.DagsterInstance, store: Database
+    instance: dg.DagsterInstance, store: Database, broker: cases.Simulator
 ) -> None:
     cases.store_ticks(store, cases.DAY)
-    assert upkeep_run(instance, store).success
+    assert upkeep_run(instance, store, broker).success
     assert cases.DAY not in tick_days(store)
     start, end = bounds(cases.DAY)
     kept = store.query("candles_of_day", name="candles_1m", starts_at=start, ends_at=end)
     assert kept["candles"].to_list() == [60]
 
 
-def test_days_within_retention_stay(instance: dg.DagsterInstance, store: Database) -> None:
+def test_days_within_retention_stay(
+    instance: dg.DagsterInstance, store: Database, broker: cases.Simulator
+) -> None:
     day = trading_date(datetime.now(UTC)) - timedelta(days=7)
     cases.store_ticks(store, day, minutes=1)
-    upkeep_run(instance, store)
+    upkeep_run(instance, store, broker)
     assert day in tick_days(store)
 
 
-def test_a_day_with_a_tick_that_no_candle_knows_is_not_dropped(store: Database) -> None:
-    cases.store_ticks(store, cases.DAY)
-    end = bounds(cases.DAY)[1]
-    candle_store.refresh(store, at_least=end)
-    cases.run_sql(
-        store,
-        "INSERT INTO candle_invalidations"
-        " SELECT instrument_id, min(time) FROM ticks GROUP BY instrument_id",
-    )
-    assert not upkeep._drop_if_stored(store, cases.DAY, end)
-    assert tick_days(store) == [cases.DAY]
-
-
-def test_a_day_that_is_not_yet_in_the_candles_is_not_dropped(store: Database) -> None:
-    cases.store_ticks(store, cases.DAY)
-    assert not upkeep._drop_if_stored(store, cases.DAY, bounds(cases.DAY)[1])
-
-
 def test_candles_of_dropped_days_still_pass_their_checks(
-    instance: dg.DagsterInstance, store: Database
+    instance: dg.DagsterInstance, store: Database, broker: cases.Simulator
 ) -> None:
     cases.store_ticks(store, cases.DAY)
-    upkeep_run(instance, store)
+    upkeep_run(instance, store, broker)
     assert not cases.failed_checks(cases.look_at_candles(instance, store))
-
-
-def test_days_that_stay_too_long_are_found(instance: dg.DagsterInstance, store: Database) -> None:
-    assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": True}
-    cases.store_ticks(store, cases.DAY, minutes=1)
-    assert cases.evaluate_checks(instance, store, ticks.tick_retention) == {"tick_retention": False}
 
 
 def test_candles_that_are_left_behind_are_found(

@@ -1,18 +1,27 @@
 -- Lets the server refresh candles and compress ticks by itself, and changes what is set otherwise.
 --
 -- The refresh of the candles of a minute looks back no further than ticks are kept for certain: where they are dropped
--- it would empty the candles. The longer ones are made of shorter ones, which stay. Compression begins at an hour
--- at which nothing is dropped: both at once on one chunk deadlock.
+-- it would empty the candles. That may be less than is kept from now on, and does not begin again with days that were restored.
+-- The longer ones are made of shorter ones, which stay. Compression begins at an hour at which nothing is dropped: both at
+-- once on one chunk deadlock.
 CREATE OR REPLACE FUNCTION set_tick_policies(keep_days int, compress_after_days int) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+    since_dropped interval := (
+        SELECT CASE WHEN isfinite(ticks_dropped_before) THEN date_trunc('minute', now() - ticks_dropped_before) END
+        FROM candle_progress
+    );
     wanted record;
     found record;
     job int;
     hypertable text;
 BEGIN
     FOR wanted IN SELECT * FROM (VALUES
-        ('candles_1m_aggregate', make_interval(days => keep_days) - INTERVAL '1 hour', INTERVAL '1 minute'),
+        (
+            'candles_1m_aggregate',
+            greatest(least(make_interval(days => keep_days) - INTERVAL '1 hour', since_dropped), INTERVAL '1 hour'),
+            INTERVAL '1 minute'
+        ),
         ('candles_5m_aggregate', make_interval(days => keep_days), INTERVAL '5 minutes'),
         ('candles_15m_aggregate', make_interval(days => keep_days), INTERVAL '15 minutes'),
         ('candles_1d_aggregate', make_interval(days => keep_days + 3), INTERVAL '1 hour')

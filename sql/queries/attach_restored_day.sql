@@ -1,0 +1,1 @@
+SELECT attach_restored_day(:day::date, :kept_until::timestamptz)

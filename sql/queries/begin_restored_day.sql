@@ -1,0 +1,1 @@
+SELECT begin_restored_day(:day::date)

@@ -1,0 +1,1 @@
+SELECT index_restored_day(:day::date)

@@ -1,0 +1,1 @@
+SELECT why_tick_day_stays(:day)
