@@ -37,8 +37,8 @@ page: $(CHARTS) ## Get the chart library of the live page from npm; needs Node.j
 test: lint ## Check formatting, lint, types and behaviour: green or red
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-slow: $(INSTALLED) ## Run the tests that take long: a killed backfill, the vendor's own socket
-	$(BIN)/python -m pytest -m slow
+slow: $(INSTALLED) ## Run the tests that take long: what is killed and started again, a deploy, the vendor's own socket
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 timescale: $(INSTALLED) ## Run the integration tests on TimescaleDB in WebAssembly
 	$(BIN)/python -m pytest -n 2 market_pipeline_tests/integration --timescale
@@ -55,6 +55,9 @@ format: $(INSTALLED) ## Format the code
 bench: $(INSTALLED) ## Measure throughput and lag on this machine
 	$(BIN)/python -m market_pipeline_tests.bench
 	$(BIN)/python -m market_pipeline_tests.bench_api
+	$(BIN)/python -m market_pipeline_tests.bench_panels
+	$(BIN)/python -m market_pipeline_tests.bench_archive
+	$(BIN)/python -m market_pipeline_tests.bench_retention
 
 faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
 	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(CHOSEN_BROKER) \

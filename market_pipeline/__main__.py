@@ -7,14 +7,17 @@ import typer
 
 from market_pipeline.commands import market, running
 from market_pipeline.commands.api import api_app
+from market_pipeline.commands.archive import archive_app
 from market_pipeline.commands.backfill import backfill
 from market_pipeline.commands.database import database_app
+from market_pipeline.commands.doctor import doctor
 from market_pipeline.commands.feeds import feeds
 from market_pipeline.commands.instruments import instruments_app
 from market_pipeline.commands.quote import quote
 from market_pipeline.commands.rebuild import replay
 from market_pipeline.commands.reconcile import fill_gaps, reconcile
 from market_pipeline.commands.replay import replay_check
+from market_pipeline.commands.replay_day import replay_day
 from market_pipeline.commands.simulator import simulator
 from market_pipeline.commands.verify import verify_ticks
 from market_pipeline.errors import ConfigurationError, MarketPipelineError
@@ -31,9 +34,12 @@ app = typer.Typer(
 app.command()(running.demo)
 app.command()(running.up)
 app.command()(running.env)
+app.command()(running.prepare_demo)
+app.command()(doctor)
 app.command()(simulator)
 app.command()(replay)
 app.command()(replay_check)
+app.command()(replay_day)
 app.command()(verify_ticks)
 app.command()(backfill)
 app.command()(reconcile)
@@ -46,6 +52,7 @@ app.command()(quote)
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(market.login_app, name="login")
 app.add_typer(database_app, name="db")
+app.add_typer(archive_app, name="archive")
 app.add_typer(api_app, name="api")
 
 

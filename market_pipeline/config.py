@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
     database_url: SecretStr | None = None
+    market_writer_password: SecretStr | None = None
+    market_reader_password: SecretStr | None = None
+    market_api_password: SecretStr | None = None
+    market_grafana_password: SecretStr | None = None
     broker: BrokerName = BrokerName.SIMULATOR
     """The preferred broker: the first that BROKER names."""
     standby_broker: BrokerName | None = None
@@ -104,8 +108,10 @@ class Settings(BaseSettings):
     flush_interval_seconds: float = Field(default=0.25, gt=0, le=60)
     tick_retention_days: int = Field(default=7, ge=1)
     compress_after_days: int = Field(default=1, ge=1)
+    database_max_gigabytes: float | None = Field(default=None, gt=0)
     journal_max_gigabytes: float = Field(default=20.0, gt=0)
     journal_keep_hours: float = Field(default=24.0, ge=0)
+    archive_url: str = ""
     calendar_file: Path | None = None
     tolerance_file: Path | None = None
     market_pipeline_home: Path = Field(default_factory=_default_home)
@@ -136,6 +142,16 @@ class Settings(BaseSettings):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         return value
 
+    @field_validator(
+        "market_writer_password",
+        "market_reader_password",
+        "market_api_password",
+        "market_grafana_password",
+    )
+    @classmethod
+    def _is_given(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None  # an empty line is none
+
     @field_validator("log_level")
     @classmethod
     def _is_a_level(cls, value: str) -> str:
@@ -143,7 +159,7 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
-    @field_validator("calendar_file", "tolerance_file", mode="before")
+    @field_validator("calendar_file", "tolerance_file", "database_max_gigabytes", mode="before")
     @classmethod
     def _is_set(cls, value: object) -> object:
         return value or None  # an empty line is not the path "."

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,7 +15,7 @@ from market_pipeline.config import Settings
 from market_pipeline.errors import ConfigurationError, PortInUse
 from market_pipeline.processes import Service
 from market_pipeline.storage import embedded
-from market_pipeline.storage.database import Database
+from market_pipeline.storage.database import Database, in_schema
 
 HOST = "127.0.0.1"
 SIMULATOR = "simulator"
@@ -132,15 +132,6 @@ def dagster_url(settings: Settings, chosen: str | None) -> str:
     url = settings.database_url.get_secret_value()
     Database(url).execute("create_dagster_schema")
     return _for_psycopg2(in_schema(url, "dagster"))
-
-
-def in_schema(url: str, schema: str) -> str:
-    """Return a database's URL with which unqualified names mean those of a schema."""
-    parts = urlsplit(url)
-    parameters = dict(parse_qsl(parts.query))
-    chosen = f"{parameters.get('options', '')} -csearch_path={schema}".strip()
-    query = urlencode(parameters | {"options": chosen}, quote_via=quote)
-    return parts._replace(query=query).geturl()
 
 
 def _for_psycopg2(url: str) -> str:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "market_pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "market_pipeline_tests").rglob("*.py"))
+GENERATOR = sorted((ROOT / "grafana").rglob("*.py"))
 
 MOST_LINES = 300
 
@@ -41,12 +42,17 @@ ALLOWED = {
     "config": {"errors", "sessions", "tolerances"},
     "brokers": FOUNDATION,
     "storage": FOUNDATION,
+    "archive": FOUNDATION | {"storage"},
     "streaming": FOUNDATION | {"brokers", "storage"},
+    "replay": FOUNDATION | {"archive", "storage", "streaming"},
     "history": FOUNDATION | COMPARISON | {"brokers", "storage"},
-    "orchestration": FOUNDATION | COMPARISON | {"brokers", "history", "storage", "streaming"},
+    "orchestration": FOUNDATION
+    | COMPARISON
+    | {"archive", "brokers", "history", "storage", "streaming"},
     "api": FOUNDATION | {"brokers", "storage"},
     "simulator": {"market", "sessions", "errors"} | WIRES,
     "definitions": FOUNDATION | {"orchestration"},
+    "probe": set[str](),
     "processes": FOUNDATION,
     "services": FOUNDATION | {"processes", "storage"},
     "stack": FOUNDATION | {"processes", "services", "storage"},
@@ -55,10 +61,12 @@ ALLOWED = {
     | COMPARISON
     | {
         "api",
+        "archive",
         "brokers",
         "dashboard",
         "history",
         "proof",
+        "replay",
         "services",
         "simulator",
         "stack",
@@ -114,6 +122,11 @@ def test_imports_follow_the_direction_of_dependencies(module: Path) -> None:
     assert [name for name in ours if not is_allowed(name, part)] == []
 
 
+@pytest.mark.parametrize("module", GENERATOR, ids=names)
+def test_dashboards_are_made_without_the_package(module: Path) -> None:
+    assert [name for name in imports(module) if name.startswith("market_pipeline")] == []
+
+
 @pytest.mark.parametrize("module", MODULES, ids=names)
 def test_dagster_is_imported_by_orchestration_alone(module: Path) -> None:
     imported = {part_of(name) for name in imports(module)}
@@ -135,12 +148,12 @@ def test_environment_is_read_by_config_alone(module: Path) -> None:
     assert not touched & {"environ", "environb", "getenv", "getenvb", "putenv"}
 
 
-@pytest.mark.parametrize("module", MODULES + TESTS, ids=names)
+@pytest.mark.parametrize("module", MODULES + TESTS + GENERATOR, ids=names)
 def test_every_module_says_what_belongs_in_it(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("module", MODULES + TESTS, ids=names)
+@pytest.mark.parametrize("module", MODULES + TESTS + GENERATOR, ids=names)
 def test_no_file_is_too_long_to_read(module: Path) -> None:
     assert len(module.read_text("utf-8").splitlines()) <= MOST_LINES
 
@@ -175,7 +188,7 @@ def paths_in(tree: str) -> set[str]:
 
 
 def looks_like_a_path(word: str) -> bool:
-    bare = {"Makefile", "Dockerfile", "LICENSE", ".gitignore", ".ci/run"}
+    bare = {"Makefile", "Dockerfile", "LICENSE", ".gitignore", ".dockerignore", ".ci/run"}
     return word in bare or word.endswith(
         ("/", ".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".example", ".sql")
     )

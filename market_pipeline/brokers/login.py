@@ -54,6 +54,19 @@ class TokenStore:
         Raises:
             ConfigurationError: the file cannot be read.
         """
+        found = self._read(broker)
+        return found[0] if found and now < found[1] else None
+
+    def ends_at(self, broker: str) -> datetime | None:
+        """Return until when the token is good or was, None where there is none.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        found = self._read(broker)
+        return found[1] if found else None
+
+    def _read(self, broker: str) -> tuple[SecretStr, datetime] | None:
         path = self._path(broker)
         try:
             content = json.loads(path.read_text())
@@ -67,7 +80,7 @@ class TokenStore:
             raise ConfigurationError(
                 f"{path} cannot be read ({type(error).__name__}): delete it and log in again"
             ) from None
-        return token if now < ends_at else None
+        return token, ends_at
 
     def last_login(self, broker: str) -> int:
         """Return something that rises with each login, 0 before the first."""

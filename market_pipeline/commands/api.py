@@ -1,5 +1,6 @@
 """The command that serves the API, and the one that makes keys for it."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -7,6 +8,10 @@ from pydantic import SecretStr
 
 from market_pipeline import services
 from market_pipeline.commands.connected import configured, market_database
+from market_pipeline.commands.replay_serving import of_replay
+from market_pipeline.config import Settings
+from market_pipeline.storage import scratch
+from market_pipeline.storage.database import Database
 
 _STOP_SECONDS = 2  # the stack ends what takes longer than three
 _MOST_MESSAGE_BYTES = 1_000_000
@@ -22,6 +27,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Where to answer; API_HOST otherwise.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="And at which port; API_PORT otherwise.")
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option("--replay", formats=["%Y-%m-%d"], help="Serve what a replay of it has left."),
     ] = None,
 ) -> None:
     """Serve the REST API until Ctrl-C or SIGTERM. `up` and `demo` do so as well.
@@ -42,7 +51,7 @@ def serve(
         settings.api_port, "the API", "choose another with --port", settings.api_host
     )
     with market_database(settings) as database:
-        app = create_app(settings.model_copy(update={"database_url": SecretStr(database.url)}))
+        app = create_app(_of(settings, database, day))
         logs.configure(settings)
         url = services.api_url(settings)
         typer.echo(f"API at {url}/docs, live page at {url}/", err=True)
@@ -57,6 +66,12 @@ def serve(
             ws_per_message_deflate=False,  # live ticks: it takes more time than it saves
             ws_max_size=_MOST_MESSAGE_BYTES,
         )
+
+
+def _of(settings: Settings, database: Database, day: datetime | None) -> Settings:
+    if day is not None:
+        return of_replay(settings, scratch.kept(database, day.date()))
+    return settings.model_copy(update={"database_url": SecretStr(database.url)})
 
 
 @api_app.command("new-key")

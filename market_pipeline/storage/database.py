@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import adbc_driver_manager
+import adbc_driver_postgresql
 import polars as pl
 import psycopg
 from adbc_driver_postgresql import dbapi
@@ -98,6 +99,29 @@ def connect(url: str) -> Connection:
         )
 
 
+class _Known:
+    """Stands for a database that is not to be closed with a connection to it."""
+
+    def close(self) -> None:
+        pass
+
+
+@functools.lru_cache(maxsize=32)
+def _known(url: str) -> adbc_driver_manager.AdbcDatabase:
+    # It asks for all types there are, which takes some 75 ms, and holds no connection.
+    known: adbc_driver_manager.AdbcDatabase = adbc_driver_postgresql.connect(url)
+    return known
+
+
+def connect_arrow(url: str) -> dbapi.Connection:
+    """Open an ADBC connection, whose rows are Arrow's.
+
+    Raises:
+        adbc_driver_manager.Error: see translated_errors.
+    """
+    return dbapi.Connection(_Known(), adbc_driver_manager.AdbcConnection(_known(url)))
+
+
 def run(connection: Connection, name: str, /, **values: Any) -> psycopg.Cursor[tuple[Any, ...]]:
     """Run a named query on an open connection; the caller commits."""
     query = load_query(name)
@@ -141,7 +165,7 @@ class Database:
             DatabaseError: see translated_errors.
         """
         query = load_query(name)
-        with translated_errors(self.url), closing(dbapi.connect(self.url)) as connection:
+        with translated_errors(self.url), closing(connect_arrow(self.url)) as connection:
             with closing(connection.cursor()) as cursor:
                 cursor.execute(query.text, query.arguments(values) or None)
                 frame = pl.from_arrow(cursor.fetch_arrow_table())
@@ -152,6 +176,15 @@ class Database:
         """Run a named statement in a transaction of its own; return the number of rows."""
         with self.transaction() as connection:
             return run(connection, name, **values).rowcount
+
+
+def in_schema(url: str, schema: str) -> str:
+    """Return a database's URL with which unqualified names mean those of a schema."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query))
+    chosen = f"{parameters.get('options', '')} -csearch_path={schema}".strip()
+    query = urlencode(parameters | {"options": chosen}, quote_via=quote)
+    return parts._replace(query=query).geturl()
 
 
 def _address(url: str) -> str:

@@ -21,6 +21,7 @@ from market_pipeline.errors import (
     DatabaseTooOld,
     DatabaseUnavailable,
     MigrationEdited,
+    OwnerNeeded,
 )
 
 OLDEST_SERVER = 15
@@ -88,19 +89,24 @@ def load(folder: Path) -> list[Migration]:
     return migrations
 
 
-def migrate(url: str, folder: Path | None = None) -> list[Migration]:
+def migrate(url: str, folder: Path | None = None, is_plain: bool = False) -> list[Migration]:
     """Apply what is missing and return it; each migration wholly or not at all.
 
-    Of several processes that migrate at once, one does the work and the others wait for it.
+    A plain schema is one without TimescaleDB's tables, whatever the server has. Of several
+    processes that migrate at once, one does the work and the others wait for it.
 
     Raises:
         DatabaseUnavailable: the server cannot be reached.
         DatabaseTooOld: it is older than PostgreSQL 15.
         MigrationEdited: a file is not what was applied.
+        OwnerNeeded: something is missing, and the tables are another user's.
         DatabaseError: a migration fails, or the database is newer than this program.
     """
     migrations = load(folder or sql_folder() / "migrations")
     with _connected(url) as connection:
+        if owner := _owner_instead(connection):
+            _require_nothing_missing(connection, migrations, owner)
+            return []
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations ("
@@ -109,7 +115,7 @@ def migrate(url: str, folder: Path | None = None) -> list[Migration]:
         )
         applied = _applied(connection)
         _compare(migrations, applied)
-        missing = _missing(connection, migrations, applied)
+        missing = _missing(connection, migrations, applied, is_plain)
         for migration in missing:
             _apply(connection, migration)
     return missing
@@ -192,14 +198,37 @@ def _applied(connection: psycopg.Connection[tuple[Any, ...]]) -> list[_Applied]:
     return [_Applied(*row) for row in rows]
 
 
+def _owner_instead(connection: psycopg.Connection[tuple[Any, ...]]) -> str | None:
+    """Return whose the tables are if this user may not do what their owner may."""
+    row = connection.execute(
+        "SELECT pg_get_userbyid(relowner) FROM pg_class"
+        " WHERE oid = to_regclass('schema_migrations') AND NOT pg_has_role(relowner, 'USAGE')"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _require_nothing_missing(
+    connection: psycopg.Connection[tuple[Any, ...]], migrations: Sequence[Migration], owner: str
+) -> None:
+    applied = _applied(connection)
+    _compare(migrations, applied)
+    if missing := _missing(connection, migrations, applied):
+        raise OwnerNeeded(
+            f"The database lacks {', '.join(each.file for each in missing)}: run "
+            f"`market-pipeline db init` as {owner}, who owns its tables"
+        )
+
+
 def _missing(
     connection: psycopg.Connection[tuple[Any, ...]],
     migrations: Sequence[Migration],
     applied: Sequence[_Applied],
+    is_plain: bool = False,
 ) -> list[Migration]:
     done = {each.number for each in applied}
     missing = [each for each in migrations if each.number not in done]
-    if any(each.needs_timescaledb for each in missing) and not _has_timescaledb(connection):
+    is_needed = any(each.needs_timescaledb for each in missing) and not is_plain
+    if not (is_needed and _has_timescaledb(connection)):
         return [each for each in missing if not each.needs_timescaledb]
     return missing
 

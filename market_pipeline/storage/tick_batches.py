@@ -37,7 +37,13 @@ class Outbox:
         self._is_wanted = True
         self._assumed_until = self._look_at = self._trim_at = 0.0
 
-    def put(self, connection: Connection, arrivals: int, ticks: Columns) -> None:
+    def put(
+        self,
+        connection: Connection,
+        arrivals: int,
+        ticks: Columns,
+        order: NDArray[np.intp] | None = None,
+    ) -> None:
         """Put ticks out on an open transaction; `arrivals` counts those of the stream with them."""
         now = time.monotonic()
         if connection is not self._connection:
@@ -49,7 +55,7 @@ class Outbox:
             self._look_at = now + _LOOK_SECONDS
         if not self._is_wanted:
             return
-        first, payload = packed(arrivals, ticks)
+        first, payload = packed(arrivals, ticks, order)
         values: dict[str, Any] = {"arrivals": arrivals, "first_arrival": first, "payload": payload}
         run(connection, "put_tick_batch", stream=self._stream, **values)
         if now >= self._trim_at:
@@ -92,16 +98,25 @@ class TickBatch:
         return TickBatch(self.stream, self.first, self.taken(slice(max(end - self.first, 0))))
 
 
-def packed(arrivals: int, ticks: Columns) -> tuple[int, bytes]:
+def packed(
+    arrivals: int, ticks: Columns, order: NDArray[np.intp] | None = None
+) -> tuple[int, bytes]:
     """Return the number of the first tick, and all in the order of their arrival as Arrow IPC."""
     first = arrivals - len(ticks["seq"])
-    order = np.argsort((ticks["seq"] - first) & 0xFFFFFFFF, kind="stable")
+    if order is None:
+        order = arrival_order(arrivals, ticks)
     columns = [pa.array(ticks[name][order]) for name in TICK_COLUMNS]
     batch = pa.record_batch(columns, names=list(TICK_COLUMNS))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as writer:
         writer.write_batch(batch)
     return first, sink.getvalue().to_pybytes()
+
+
+def arrival_order(arrivals: int, ticks: Columns) -> NDArray[np.intp]:
+    """Return the rows of a stream's newest ticks in the order in which they arrived."""
+    first = arrivals - len(ticks["seq"])
+    return np.argsort((ticks["seq"] - first) & 0xFFFFFFFF, kind="stable")
 
 
 def unpacked(stream: str, first: int, payload: bytes) -> TickBatch:

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from market_pipeline.market import TICK_COLUMNS, Columns
+from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
 from market_pipeline.storage.copy_binary import CopyEncoder, Field
 from market_pipeline.storage.database import Connection, load_query, run
 
@@ -18,10 +18,13 @@ _FIELDS = [
 
 
 class TickCopy:
-    """Writes ticks with COPY BINARY on an open transaction; `numbers` stand for their feeds."""
+    """Writes ticks with COPY BINARY on an open transaction; `numbers` stand for their feeds.
+
+    A tick whose feed is MISSING, as in an archive of before there were two, has none in the table.
+    """
 
     def __init__(self, numbers: Sequence[int]) -> None:
-        self._numbers = np.array(numbers, np.int16)
+        self._numbers = np.array([*numbers, MISSING], np.int16)  # which the last place is, -1
         self._encoder = tick_encoder()
 
     @classmethod

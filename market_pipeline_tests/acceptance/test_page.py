@@ -12,7 +12,7 @@ import pytest
 from market_pipeline.services import lineage_url
 from market_pipeline_tests.acceptance.demo import Demo
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(420)]
 
 ASSETS = {
     *("instruments", "ticks", "candles_1m", "candles_5m", "candles_15m", "candles_1d"),

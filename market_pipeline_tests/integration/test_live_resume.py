@@ -14,7 +14,10 @@ from market_pipeline_tests.live_cases import feed as feed
 from market_pipeline_tests.live_cases import hurried_feed as hurried_feed
 from market_pipeline_tests.stream_cases import prepare
 
-pytestmark = pytest.mark.needs_real_server("waits for notifications on a connection of its own")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs_real_server("waits for notifications on a connection of its own"),
+]
 
 
 @contextlib.contextmanager

@@ -1,11 +1,14 @@
 """What Dagster is told: names are an interface, a changed one loses its history and its state."""
 
+import re
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from market_pipeline.definitions import defs
+from market_pipeline.orchestration import checks
 from market_pipeline.orchestration.partitions import days_off, trading_days_of
 from market_pipeline.sessions import AlwaysOpen, Calendar, bounds
 
@@ -19,6 +22,7 @@ LINEAGE = {
     "broker_candles": {"instruments"},
     "expiring_contracts": {"instruments"},
     "reconciled_candles": {"candles_1m", "broker_candles"},
+    "tick_archive": {"ticks", "candles_1m"},
 }
 
 
@@ -42,6 +46,7 @@ def test_the_names_of_jobs_schedules_and_sensors_stay() -> None:
     repository = defs.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} == {
         "__ASSET_JOB",
+        "archive",
         "instrument_sync",
         "tick_stream",
         "tick_checks",
@@ -51,11 +56,14 @@ def test_the_names_of_jobs_schedules_and_sensors_stay() -> None:
         "gap_repair",
         "history_backfill",
         "partition_upkeep",
+        "retention_verification",
     }
     assert {each.name: each.cron_schedule for each in repository.schedule_defs} == {
+        "archive_days": ["30 1 * * *", "45 8 * * *", "45 16 * * *"],
         "sync_instruments": "30 8 * * *",
         "check_ticks": "*/10 * * * *",
         "partition_upkeep_schedule": "30 0 * * *",
+        "verify_retention": "30 3 * * *",
         "reconcile_candles": ["15 16 * * *", "30 0 * * *"],
         "save_expiring_contracts": ["45 16 * * *", "0 1 * * *"],
     }
@@ -97,6 +105,7 @@ def test_the_names_of_checks_stay() -> None:
         "expiring_contracts: expired_contracts_are_saved",
         "reconciled_candles: candles_agree_with_broker",
         "reconciled_candles: gaps_are_filled",
+        "tick_archive: archive_is_whole",
     }
 
 
@@ -136,3 +145,10 @@ def test_a_trading_date_starts_at_midnight_in_india() -> None:
     start, end = bounds(date(2026, 1, 23))
     assert start.isoformat() == "2026-01-23T00:00:00+05:30"
     assert end.isoformat() == "2026-01-24T00:00:00+05:30"
+
+
+def test_every_check_is_declared_such_that_its_outcome_is_recorded() -> None:
+    folder = Path(checks.__file__).parent
+    files = [file for file in folder.glob("*.py") if file.name != "checks.py"]
+    plain = re.compile(r"^@dg\.(multi_)?asset_check", re.MULTILINE)
+    assert [file.name for file in files if plain.search(file.read_text("utf-8"))] == []

@@ -169,6 +169,11 @@ class Hub:
         is_silent = time.monotonic() - self._answered_at > _SILENT_SECONDS
         return "available" if self._is_available and not is_silent else "unavailable"
 
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether a client has asked for ticks or candles of any instrument."""
+        return bool(self._by_instrument or self._by_candle)
+
     def heartbeat(self, subscriber: Subscriber) -> str:
         """Return the message that says that all is well, or what is not."""
         told = {

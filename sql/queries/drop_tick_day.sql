@@ -1,1 +1,0 @@
-SELECT drop_tick_day(:day)
