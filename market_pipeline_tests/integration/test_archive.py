@@ -168,8 +168,7 @@ def test_a_day_whose_ticks_were_dropped_is_not_archived_as_empty(
     database: Database, folder: FolderStore
 ) -> None:
     store(database, [])
-    with database.transaction() as connection:
-        run(connection, "drop_tick_day", day=DAY)
+    execute(database, "SELECT drop_tick_day($1)", DAY)
     with pytest.raises(ArchiveError, match="were dropped"):
         write_day(database, folder, DAY)
     assert archives.certificate(database, DAY) is None
