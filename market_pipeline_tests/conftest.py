@@ -23,6 +23,7 @@ from market_pipeline.storage.database import Database
 from market_pipeline_tests.timescale import server
 
 _EMPTY = "template1"
+_MEMORY_NEEDED = 8 << 30
 _END_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'template\\_%'"
 )
@@ -63,10 +64,17 @@ def has_schemas(is_timescale: bool) -> bool:
 @pytest.fixture(scope="session")
 def shared_home() -> Iterator[Path]:
     """A folder that PostgreSQL's account can enter; those of pytest are closed to it."""
-    home = Path(tempfile.mkdtemp(prefix="market_pipeline_", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="market_pipeline_", dir=_fast_folder()))
     home.chmod(0o755)
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _fast_folder() -> str:
+    """Return a folder in memory where there is much of it: each test has a database of its own."""
+    memory = Path("/dev/shm")
+    is_large = memory.is_dir() and shutil.disk_usage(memory).free > _MEMORY_NEEDED
+    return str(memory) if is_large and os.access(memory, os.W_OK) else "/tmp"
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +135,7 @@ def _databases(url: str) -> Iterator[Callable[..., str]]:
 
     def make(template: str = _EMPTY) -> str:
         name = f"test_{uuid.uuid4().hex[:8]}"
-        _administer(url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        _administer(url, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
         made.append(name)
         return _sibling(url, name)
 
