@@ -141,7 +141,7 @@ def test_what_gives_access_is_in_no_log(bench: Bench, caplog: pytest.LogCaptureF
         listening = bench.listen()
         until(lambda: "frame" in listening.events)
         bench.peer.drop()
-        until(lambda: listening.events.count("connected") == 2)
+        until(lambda: listening.events.count("connected") == 2 and listening.events[-1] == "frame")
         bench.peer.refuse_tokens()
         bench.peer.drop()
         assert SECRET not in str(listening.end())
