@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 FUZZ_SECONDS ?= 90
-# full or short, and how long a soak is
+# full or short, which by words of their names (all if empty), and how long a soak is
 LENGTH ?= full
+FAULTS ?=
 SOAK_MINUTES ?= 30
 REPORTS := build
 PAGE := market_pipeline/api/page
@@ -61,7 +62,8 @@ bench: $(INSTALLED) ## Measure throughput and lag on this machine
 
 faults: $(INSTALLED) ## Break everything for real and count every packet (LENGTH=short: briefly)
 	$(BIN)/python -m pytest -p no:randomly market_pipeline_tests/faults $(CHOSEN_BROKER) \
-		$(if $(filter full,$(LENGTH)),--full,-n 2 --dist loadgroup) --table $(REPORTS)/faults.md
+		$(if $(filter full,$(LENGTH)),--full,-n 2 --dist loadgroup) $(if $(FAULTS),-k "$(FAULTS)") \
+		--table $(REPORTS)/faults.md
 
 soak: $(INSTALLED) ## Break something every 20 seconds for SOAK_MINUTES and count every packet
 	$(BIN)/python -m market_pipeline_tests.faults.soak --minutes $(SOAK_MINUTES) --table $(REPORTS)/soak.md

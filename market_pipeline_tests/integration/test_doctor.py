@@ -17,6 +17,8 @@ from market_pipeline.storage.database import Database
 from market_pipeline_tests.api_cases import settings_of
 from market_pipeline_tests.builders import fetch
 
+pytestmark = pytest.mark.needs_plain_server("it examines either in the same way")
+
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OK, WARNING, PROBLEM = Verdict.OK, Verdict.WARNING, Verdict.PROBLEM
 ARCHIVED = (

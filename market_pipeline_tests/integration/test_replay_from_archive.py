@@ -17,6 +17,8 @@ from market_pipeline.storage.tick_batches import unpacked
 from market_pipeline_tests.builders import TODAY, fetch
 from market_pipeline_tests.replays import TICKS, Recorded, everything, from_archive, recorded
 
+pytestmark = pytest.mark.needs_plain_server("a replay's schema is a plain one on either")
+
 
 @pytest.fixture(scope="module")
 def line(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:

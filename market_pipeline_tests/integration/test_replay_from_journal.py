@@ -25,6 +25,8 @@ from market_pipeline_tests.replays import (
     recorded,
 )
 
+pytestmark = pytest.mark.needs_plain_server("a replay's schema is a plain one on either")
+
 
 @pytest.fixture(scope="module")
 def line(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:

@@ -17,6 +17,8 @@ from market_pipeline_tests.journals import drain
 from market_pipeline_tests.replays import TICKS
 from market_pipeline_tests.two_feeds import BROKERS, PREFERRED, STANDBY, TwoFeeds
 
+pytestmark = pytest.mark.needs_plain_server("a replay's schema is a plain one on either")
+
 GAPS = "SELECT started_at, ended_at, cause, broker, covered_by FROM gaps ORDER BY 1, 4"
 IN_STANDBY = TICKS.replace("FROM ticks", "FROM standby_ticks")
 
