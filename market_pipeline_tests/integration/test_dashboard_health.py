@@ -133,7 +133,7 @@ def test_coverage_counts_the_minutes_of_the_session(store: Database) -> None:
     assert told(store, columns, "dashboard_coverage('2026-01-24')") == [("NSE", 2, 0, 0, 0, None)]
 
 
-@pytest.mark.parametrize(("length", "candles"), [("1 hour", 30), ("1 day", 6), ("3 days", 2)])
+@pytest.mark.parametrize(("length", "candles"), [("30 minutes", 30), ("2 hours", 6), ("1 day", 2)])
 def test_candles_are_counted_in_the_length_that_suits_what_is_shown(
     store: Database, length: str, candles: int
 ) -> None:
