@@ -46,6 +46,8 @@ class Drill:
     asked: int
     refused: int
     repeated: int
+    stored: int
+    """Answers; one that is stored need not be asked for again."""
     candles: int
     expected: int
     differing: int
@@ -152,6 +154,7 @@ def drill(there: World, days: int, kills: int, seed: int = 1) -> Drill:
         asked=asked["accepted"]["historical"],
         refused=sum(asked["refused"].values()),
         repeated=sum(each["count"] - 1 for each in asked["history"]),
+        stored=there.scalar("SELECT count(*) FROM backfills"),
         candles=there.scalar("SELECT count(*) FROM broker_candles"),
         expected=len(ids) * sum(minutes(session) for session in sessions),
         differing=sum(differing(there, each, sessions) for each in chance.sample(ids, 3)),
