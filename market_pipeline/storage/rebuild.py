@@ -57,6 +57,7 @@ class Replacement:
     ) -> None:
         self._connection, self._stream, self._run_id = connection, stream, run_id
         self._copy = TickCopy.of(connection, brokers)
+        self._dropped_before: datetime | None = None
 
     def open(self) -> Position:
         """Take the stream over and return how far its journal is stored."""
@@ -69,7 +70,12 @@ class Replacement:
         Raises:
             DatabaseError: ticks of `first_at`, when the first record was received, were dropped.
         """
-        self._refuse_dropped_days(first_at)
+        self._dropped_before = self._days_dropped()
+        if self._dropped_before is not None and first_at < self._dropped_before:
+            raise DatabaseError(
+                f"ticks before {self._dropped_before:%Y-%m-%d %H:%M %Z} were dropped and their "
+                "candles are final: choose a later --from"
+            )
         run(self._connection, "set_rebuild_memory")
         for name in (
             "create_rebuild_frames",
@@ -84,13 +90,10 @@ class Replacement:
         run(self._connection, "delete_rejected", **stretch)
         return {row[0] for row in damage}
 
-    def _refuse_dropped_days(self, first_at: datetime) -> None:
+    def _days_dropped(self) -> datetime | None:
         ((dropped_before,),) = self._run("ticks_dropped_before")
-        if dropped_before is not None and first_at < dropped_before:
-            raise DatabaseError(
-                f"ticks before {dropped_before:%Y-%m-%d %H:%M %Z} were dropped and their candles "
-                "are final: choose a later --from"
-            )
+        before: datetime | None = dropped_before
+        return before
 
     def add(self, batch: Batch, received_at: NDArray[np.int64]) -> None:
         """Add what a part of the stretch means, and when its frames were received (us)."""
@@ -109,6 +112,9 @@ class Replacement:
 
     def compare(self, first: int, count: int) -> Difference:
         """Find the ticks that are stored of the stretch and how they differ from the new ones.
+
+        Ticks that came late to a day that was dropped are left as they are, and so is what lacks
+        of them: the archive has or will have what was stored.
 
         `first` is the arrival counter before the stretch, `count` what was counted in it.
 
@@ -151,13 +157,12 @@ class Replacement:
         margins = (timedelta(hours=1), timedelta(days=1))
         return [*((first - margin, last + margin) for margin in margins), _EVER]
 
-    def apply(
-        self, first_at: datetime, arrivals: int | None, checkpoint: Checkpoint | None
-    ) -> None:
+    def apply(self, arrivals: int | None, checkpoint: Checkpoint | None) -> None:
         """Store the difference, have its candles made anew, and commit.
 
         Raises:
-            DatabaseError: nothing was changed.
+            DatabaseError: a day was dropped meanwhile, or see translated_errors; nothing was
+                changed.
         """
         connection = self._connection
         # A refresh under way would store again, from ticks it read before, candles deleted here.
@@ -175,7 +180,8 @@ class Replacement:
         # Last, because whoever waits for this lock alone holds up the writers of all streams. It is
         # early enough: the threshold is read under it and cannot move before the commit.
         run(connection, "lock_candles_shared")
-        self._refuse_dropped_days(first_at)
+        if self._days_dropped() != self._dropped_before:
+            raise DatabaseError("a day of ticks was dropped meanwhile: rebuild once more")
         run(connection, "invalidate_rebuilt_candles")
         run(connection, "reopen_rebuilt_archives")
         run(connection, "forget_rebuilt_reconciliations")

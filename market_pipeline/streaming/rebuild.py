@@ -180,7 +180,6 @@ def _settle(
         checkpoints.withdraw(order.folder, stale)
         is_newest = stored.checkpoint_position <= stretch.end
         replacement.apply(
-            stretch.first_at,
             arrivals if stretch.is_to_the_end else None,
             made.checkpoint(stretch.end) if is_newest else None,
         )

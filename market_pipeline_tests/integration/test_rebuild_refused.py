@@ -10,10 +10,12 @@ import pytest
 from market_pipeline.brokers import kite_wire
 from market_pipeline.errors import DatabaseError, JournalError, StreamTakenOver
 from market_pipeline.storage.database import Database, run
+from market_pipeline.storage.rebuild import Difference, Replacement
 from market_pipeline.storage.ticks import Batch, TickStore
 from market_pipeline.streaming import checkpoints, journal, writer
 from market_pipeline.streaming.journal import Journal
-from market_pipeline_tests.builders import Packet, Tick, fetch, tick_columns
+from market_pipeline.streaming.records import RecordKind
+from market_pipeline_tests.builders import Packet, Tick, fetch, frame, tick_columns
 from market_pipeline_tests.journals import Line
 from market_pipeline_tests.rebuilds import (
     at,
@@ -26,6 +28,9 @@ from market_pipeline_tests.rebuilds import (
     tables,
     without_indices,
 )
+
+LATE = -40 * 86_400
+DROPPED_BEFORE = "UPDATE candle_progress SET ticks_dropped_before = %s"
 
 
 @pytest.fixture(autouse=True)
@@ -126,10 +131,10 @@ def test_an_end_before_which_the_count_differs_is_refused(line: Line) -> None:
 def test_days_whose_ticks_were_dropped_are_refused(line: Line) -> None:
     receive(line)
     store(line)
-    fetch(line.database, "UPDATE candle_progress SET ticks_dropped_before = %s", at(1))
+    fetch(line.database, DROPPED_BEFORE, at(1))
     with pytest.raises(DatabaseError, match="were dropped"):
         rebuilt(line)
-    fetch(line.database, "UPDATE candle_progress SET ticks_dropped_before = %s", at(0))
+    fetch(line.database, DROPPED_BEFORE, at(0))
     rebuilt(line)
 
 
@@ -165,3 +170,39 @@ def test_ticks_that_were_deleted_come_back(line: Line) -> None:
     fetch(line.database, "DELETE FROM ticks WHERE time > %s", at(50))
     assert rebuilt(line, decode=kite_wire.decode).difference.deleted == 0
     assert tables(line.database) == before
+
+
+def test_a_tick_that_came_late_to_a_dropped_day_stays_as_it_was_stored(line: Line) -> None:
+    dropped_before(line, LATE + 1)
+    assert rebuilt(line).difference[2:] == (0, 0)
+    assert fetch(line.database, "SELECT last_price FROM ticks") == [(200,)]
+
+
+def test_a_tick_that_the_archive_of_a_dropped_day_has_does_not_come_back(line: Line) -> None:
+    dropped_before(line, LATE + 1)
+    fetch(line.database, "DELETE FROM ticks")
+    assert rebuilt(line).difference.inserted == 0
+    assert fetch(line.database, "SELECT count(*) FROM ticks") == [(0,)]
+
+
+def test_a_day_that_is_dropped_meanwhile_is_noticed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped_before(line, LATE - 1)
+    compare = Replacement.compare
+
+    def dropping(self: Replacement, first: int, count: int) -> Difference:
+        fetch(line.database, DROPPED_BEFORE, at(LATE + 1))
+        return compare(self, first, count)
+
+    monkeypatch.setattr(Replacement, "compare", dropping)
+    with pytest.raises(DatabaseError, match="dropped meanwhile: rebuild once more"):
+        rebuilt(line)
+
+
+def dropped_before(line: Line, second: float) -> None:
+    """Have a tick stored wrongly that was traded at second LATE and came at 0."""
+    line.say(RecordKind.CONNECTED)
+    line.frames(frame(Packet(volume=5, at=LATE)))
+    store(line, doubling)
+    fetch(line.database, DROPPED_BEFORE, at(second))

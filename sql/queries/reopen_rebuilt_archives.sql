@@ -6,6 +6,7 @@ FROM (
     SELECT (time AT TIME ZONE 'Asia/Kolkata')::date FROM rebuild_fresh
     UNION
     SELECT (time AT TIME ZONE 'Asia/Kolkata')::date FROM rebuild_standby
+    WHERE time >= (SELECT ticks_dropped_before FROM candle_progress)
     UNION
     SELECT day FROM rebuild_standby_days
 ) AS changed
