@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from market_pipeline.storage import dialect, timescaledb
 from market_pipeline.storage.database import Connection, Database, run
-from market_pipeline.storage.migrations import sql_folder
+from market_pipeline.storage.sql_files import sql_folder
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 

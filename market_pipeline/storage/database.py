@@ -18,7 +18,7 @@ import psycopg
 from adbc_driver_postgresql import dbapi
 
 from market_pipeline.errors import DatabaseError, DatabaseUnavailable, RowsRefused
-from market_pipeline.storage.migrations import sql_folder
+from market_pipeline.storage.sql_files import sql_folder
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

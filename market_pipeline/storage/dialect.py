@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from market_pipeline.errors import DatabaseError
 from market_pipeline.market import STORED_INTERVALS
-from market_pipeline.storage.migrations import sql_folder
+from market_pipeline.storage.sql_files import sql_folder
 
 # Monday 2000-01-03 00:00 UTC, where TimescaleDB anchors its buckets.
 _ORIGIN = "2000-01-03 00:00:00+00"

@@ -5,7 +5,6 @@ is passed over, and applied later should the server get it.
 """
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,24 +22,12 @@ from market_pipeline.errors import (
     MigrationEdited,
     OwnerNeeded,
 )
+from market_pipeline.storage.sql_files import Migration, load, scripts, sql_folder
 
 OLDEST_SERVER = 15
 OLDEST_TIMESCALEDB = (2, 18)
-_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)(\.timescaledb)?\.sql")
 _CONNECT_TIMEOUT_SECONDS = 10
 _LOCK = 0x6D61726B6574  # Any number that nothing else locks: "market".
-
-
-class Migration(NamedTuple):
-    number: int
-    name: str
-    sql: str
-    sha256: str
-    needs_timescaledb: bool = False
-
-    @property
-    def file(self) -> str:
-        return f"{self.number:04}_{self.name}{'.timescaledb' * self.needs_timescaledb}.sql"
 
 
 class MigrationStatus(NamedTuple):
@@ -56,37 +43,6 @@ class _Applied(NamedTuple):
     name: str
     sha256: str
     applied_at: datetime
-
-
-def sql_folder() -> Path:
-    """Return the folder `sql`: inside an installed package, at the top of the repository.
-
-    Raises:
-        DatabaseError: it is in neither place.
-    """
-    package = Path(__file__).parents[1]
-    for folder in (package / "sql", package.parent / "sql"):
-        if (folder / "migrations").is_dir():
-            return folder
-    raise DatabaseError(f"The folder sql/migrations is missing in and beside {package}")
-
-
-def load(folder: Path) -> list[Migration]:
-    """Read all migrations of a folder, in order.
-
-    Raises:
-        DatabaseError: a file is not named NNNN_name.sql, or the numbers are not 1, 2, 3, ...
-    """
-    if not folder.is_dir():
-        raise DatabaseError(f"The folder of migrations {folder} does not exist")
-    migrations = [_read(path) for path in sorted(folder.glob("*.sql"))]
-    for expected, migration in enumerate(migrations, start=1):
-        if migration.number != expected:
-            raise DatabaseError(
-                f"{folder / migration.file}: number {expected:04} was expected here; each number "
-                "is used once, without gaps"
-            )
-    return migrations
 
 
 def migrate(url: str, folder: Path | None = None, is_plain: bool = False) -> list[Migration]:
@@ -142,16 +98,6 @@ def status(url: str, folder: Path | None = None) -> list[MigrationStatus]:
         )
         for each in migrations
     ]
-
-
-def _read(path: Path) -> Migration:
-    match = _FILE_NAME.fullmatch(path.name)
-    if match is None:
-        raise DatabaseError(f"{path} is not named like a migration: 0001_lower_case_words.sql")
-    text = path.read_text("utf-8")
-    # Of the text, whose line ends are alike whatever git made of the file.
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    return Migration(int(match[1]), match[2], text, checksum, match[3] is not None)
 
 
 @contextlib.contextmanager
@@ -275,7 +221,8 @@ def _apply(connection: psycopg.Connection[tuple[Any, ...]], migration: Migration
                 "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
                 [migration.number, migration.name, migration.sha256],
             )
-            connection.execute(migration.sql.encode())
+            for script in scripts(migration):
+                connection.execute(script.encode())
             if connection.info.transaction_status != TransactionStatus.INTRANS:
                 raise DatabaseError(
                     f"{migration.file} ends the transaction that it is applied in: remove COMMIT "

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from market_pipeline.storage import candles, dialect, schema
 from market_pipeline.storage.database import Database
-from market_pipeline.storage.migrations import sql_folder
+from market_pipeline.storage.sql_files import sql_folder
 from market_pipeline_tests.builders import DAY, OPEN, Tick, eventually, fetch
 from market_pipeline_tests.candle_feed import Feed
 from market_pipeline_tests.plain_candles import MINUTE, Made, Row, expected, some_ticks

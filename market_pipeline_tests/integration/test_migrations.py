@@ -19,7 +19,7 @@ from market_pipeline.errors import (
     DatabaseUnavailable,
     MigrationEdited,
 )
-from market_pipeline.storage import embedded, migrations
+from market_pipeline.storage import embedded, migrations, sql_files
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_status_changes_nothing(url: str, folder: Path) -> None:
 def test_an_edited_migration_is_refused_by_name(url: str, folder: Path) -> None:
     before = migrations.migrate(url, folder)[0].sha256
     (folder / "0001_prices.sql").write_text("CREATE TABLE prices (price bigint);")
-    after = migrations.load(folder)[0].sha256
+    after = sql_files.load(folder)[0].sha256
     expected = f"0001_prices.sql has checksum {after[:12]}, .*{before[:12]}:"
     with pytest.raises(MigrationEdited, match=expected):
         migrations.migrate(url, folder)
@@ -180,20 +180,20 @@ def test_a_wrong_password_is_not_quoted(url: str, folder: Path) -> None:
 def test_a_badly_named_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).touch()
     with pytest.raises(DatabaseError, match=f"{name} is not named like a migration"):
-        migrations.load(folder)
+        sql_files.load(folder)
 
 
 @pytest.mark.parametrize("name", ["0004_gap.sql", "0002_same.sql", "0000_zero.sql"])
 def test_gaps_and_duplicates_are_refused(folder: Path, name: str) -> None:
     (folder / name).touch()
     with pytest.raises(DatabaseError, match="was expected here"):
-        migrations.load(folder)
+        sql_files.load(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="nowhere does not exist"):
-        migrations.load(tmp_path / "nowhere")
+        sql_files.load(tmp_path / "nowhere")
 
 
 def test_the_repository_has_the_folder_sql() -> None:
-    assert (migrations.sql_folder() / "migrations").is_dir()
+    assert (sql_files.sql_folder() / "migrations").is_dir()

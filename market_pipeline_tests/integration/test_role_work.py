@@ -16,7 +16,7 @@ from market_pipeline.errors import OwnerNeeded
 from market_pipeline.market import Mode
 from market_pipeline.storage import candles, instruments, schema, timescaledb
 from market_pipeline.storage.database import Database
-from market_pipeline.storage.migrations import sql_folder
+from market_pipeline.storage.sql_files import sql_folder
 from market_pipeline.storage.timescaledb import Policies
 from market_pipeline_tests import rebuilds
 from market_pipeline_tests.api_cases import serving, settings_of

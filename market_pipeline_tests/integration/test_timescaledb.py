@@ -1,6 +1,5 @@
 """TimescaleDB does for ticks and candles what is done by hand on plain PostgreSQL, and no harm."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from market_pipeline.config import Settings
 from market_pipeline.errors import DatabaseError
 from market_pipeline.storage import candles, dialect, schema, timescaledb
 from market_pipeline.storage.database import Database
-from market_pipeline.storage.migrations import sql_folder
 from market_pipeline.storage.timescaledb import Policies
 from market_pipeline_tests.builders import DAY, OPEN, Tick, fetch
 from market_pipeline_tests.candle_feed import Feed
@@ -162,25 +160,27 @@ def test_preparing_with_settings_sets_the_policies(database: Database) -> None:
 
 
 @pytest.mark.needs_real_server("a database that does not have the extension yet")
+@pytest.mark.parametrize("comes_late", [False, True])
 def test_a_plain_database_is_converted_with_all_its_candles(
-    new_database: Callable[..., str], tmp_path: Path
+    comes_late: bool, new_database: Callable[..., str], tmp_path: Path
 ) -> None:
-    plain = tmp_path / "migrations"
-    shutil.copytree(sql_folder() / "migrations", plain)
-    (plain / "0007_timescaledb.timescaledb.sql").unlink()
     database = Database(new_database())
-    schema.prepare(database.url, folder=plain)
+    schema.prepare(database.url, is_plain=True)
     feed = Feed(database)
     for day in (0, 1, 2):
         feed.send(*an_hour(day * DAY))
-    feed.close()
     candles.refresh(database)
     archive = FolderStore(tmp_path / "archive")
     drop_expired(database, archive, datetime.fromtimestamp(OPEN + DAY, UTC).date())
+    if comes_late:  # to a day that was dropped
+        feed.send(Tick(at=7, price=1))
+    feed.close()
     query = "SELECT * FROM candles_1m ORDER BY instrument_id, time"
-    before = fetch(database, query)
+    ticks = "SELECT * FROM ticks ORDER BY instrument_id, seq"
+    before, stored = fetch(database, query), fetch(database, ticks)
     assert "timescaledb" in schema.prepare(database.url)
     assert fetch(database, query) == before
     candles.refresh(database)
     assert fetch(database, query) == before
     assert count(database, "SELECT count(*) FROM candles_1d") == 3
+    assert fetch(database, ticks) == stored

@@ -1,0 +1,1 @@
+INSERT INTO ticks SELECT * FROM late_ticks;
