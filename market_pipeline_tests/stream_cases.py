@@ -57,6 +57,9 @@ class Obedient(Broker):
     def quotes(self, tokens: Sequence[int]) -> pl.DataFrame:
         raise NotImplementedError
 
+    def profile(self) -> str:
+        raise NotImplementedError
+
     def listen(
         self,
         wanted: Callable[[], Mapping[int, Mode]],

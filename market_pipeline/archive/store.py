@@ -146,7 +146,7 @@ class RemoteStore(Store):
                 continue
 
     def list(self, folder: str) -> list[str]:
-        with translated(folder):
+        with translated(folder or self.location):
             found = obstore.list_with_delimiter(self._objects, folder)["objects"]
             return sorted(str(each["path"]) for each in found)
 

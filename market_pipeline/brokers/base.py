@@ -102,6 +102,15 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    def profile(self) -> str:
+        """Return the id of the account. The cheapest request that checks the access token.
+
+        Raises:
+            TokenExpired: there is no access token, or the broker refused it.
+            BrokerError: the broker did not answer, or not in the expected form.
+        """
+
+    @abstractmethod
     def token_fingerprint(self) -> str:
         """Return something that changes when the access token in use does, and reveals nothing."""
 

@@ -158,12 +158,6 @@ class Fyers(Broker):
         return fyers_wire.Decoder()
 
     def profile(self) -> str:
-        """Return the id of the account. The cheapest request that checks the access token.
-
-        Raises:
-            TokenExpired: there is no access token, or Fyers refused it.
-            BrokerError: the broker did not answer, or not in the expected form.
-        """
         token = self._required_token()
         reply = self._ask(RequestKind.OTHER, token, lambda sdk: sdk.get_profile())
         return str(_part(_part(reply, "data"), "fy_id"))

@@ -172,12 +172,6 @@ class Kite(Broker):
         return Stateless(kite_wire.decode)
 
     def profile(self) -> str:
-        """Return the id of the account. The cheapest request that checks the access token.
-
-        Raises:
-            TokenExpired: there is no access token, or Kite refused it.
-            BrokerError: the broker did not answer, or not in the expected form.
-        """
         with self._session(self._required_token(), RequestKind.OTHER) as session:
             return str(session._get("user.profile")["user_id"])
 

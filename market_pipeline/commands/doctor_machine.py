@@ -1,6 +1,7 @@
 """What `doctor` looks at on this machine: settings, calendar, keys and tokens, disk, versions."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -13,9 +14,11 @@ import httpx
 
 from market_pipeline import brokers
 from market_pipeline.api.auth import Keys
+from market_pipeline.archive.store import FolderStore, open_store
 from market_pipeline.brokers.login import TokenStore
 from market_pipeline.commands.findings import Check, Finding, Patient, ok, problem, warning
 from market_pipeline.config import BrokerName, Settings
+from market_pipeline.errors import BrokerError, TokenExpired
 from market_pipeline.market import Exchange
 from market_pipeline.sessions import to_ist, trading_date
 
@@ -96,6 +99,22 @@ def _token(store: TokenStore, settings: Settings, now: datetime) -> Finding:
     return problem("access token", f"{broker}: {state}", f"run `market-pipeline login {broker}`")
 
 
+def account(patient: Patient) -> Iterator[Finding]:
+    """With --online, ask each broker whose the access token is, and so whether it is good."""
+    for each in patient.settings.each_broker if patient.is_online else []:
+        what = f"account at {each.broker}"
+        try:
+            yield ok(what, f"the access token is that of {brokers.open_broker(each).profile()}")
+        except TokenExpired as error:
+            if each.is_simulated:
+                yield ok(what, "`up` logs in to the simulated exchange")
+            else:
+                yield problem(what, str(error), f"run `market-pipeline login {each.broker}`")
+        except BrokerError as error:
+            told = f"whether the access token is good is not known: {error}"
+            yield problem(what, told, "see whether the broker has an outage, and try again")
+
+
 def disk(patient: Patient) -> Iterator[Finding]:
     """Say whether the disk has room for what a journal may become."""
     home = patient.settings.market_pipeline_home.expanduser().absolute()
@@ -109,6 +128,31 @@ def disk(patient: Patient) -> Iterator[Finding]:
         yield warning("disk", told, remedy)
     else:
         yield ok("disk", told)
+
+
+def archive(patient: Patient) -> Iterator[Finding]:
+    """Say whether days can be archived; an object store is asked with --online only."""
+    url = patient.settings.archive_url
+    store = open_store(url, patient.settings.market_pipeline_home.expanduser().absolute())
+    if isinstance(store, FolderStore):
+        yield _archive_folder(Path(store.location))
+        return
+    if patient.is_online:
+        store.list("")
+    told = "answers" if patient.is_online else "was not asked: see --online"
+    yield ok("archive", f"{store.location} {told}")
+
+
+def _archive_folder(folder: Path) -> Finding:
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        remedy = "let its owner give you the right, or name another folder in ARCHIVE_URL"
+        return problem("archive", f"{place} cannot be written to", remedy)
+    free = shutil.disk_usage(place).free / 1e9
+    told = f"{free:.1f} GB are free for {folder}"
+    if free < _LEAST_FREE:
+        return problem("archive", told, "make room: what is not archived is never dropped")
+    return ok("archive", told)
 
 
 def access_to_the_api(patient: Patient) -> Iterator[Finding]:
@@ -184,7 +228,9 @@ CHECKS: list[Check] = [
     calendar,
     broker_keys,
     tokens,
+    account,
     disk,
+    archive,
     access_to_the_api,
     clock_of_the_broker,
 ]
