@@ -34,8 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timescale", action="store_true", help="run on TimescaleDB in WebAssembly")
 
 
+@pytest.hookimpl(trylast=True)  # after they were put in random order
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the other kind of server, and on TimescaleDB those of none."""
+    """Leave out the tests of the other kind of server, and on TimescaleDB those of none.
+
+    Those of real processes come first, so that none waits alone for the end of the longest.
+    """
     is_timescale = config.getoption("--timescale")
     wrong = ["needs_plain_server"] if is_timescale else ["needs_timescale"]
     wrong += ["needs_real_server"] if is_timescale and not _GIVEN else []
@@ -48,6 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if is_left_out(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
 
 
 @pytest.fixture(scope="session")

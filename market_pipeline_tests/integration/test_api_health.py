@@ -93,6 +93,7 @@ def test_readiness_names_the_streams_that_are_wanted_and_do_not_live(
         assert streams() == {"is_ready": True, "detail": "none is wanted now"}
 
 
+@pytest.mark.slow
 def test_a_killed_database_is_told_of_and_found_again_when_it_is_back(tmp_path: Path) -> None:
     with outage() as server, serving(settings_of(server.database, tmp_path)) as client:
         assert client.get("/api/ws/status").status_code == 200
