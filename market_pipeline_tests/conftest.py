@@ -21,6 +21,7 @@ from psycopg import sql
 from market_pipeline.storage import embedded, schema
 from market_pipeline.storage.database import Database
 from market_pipeline_tests.timescale import server
+from market_pipeline_tests.timescale.schemas import Schemas
 
 _EMPTY = "template1"
 _MEMORY_NEEDED = 8 << 30
@@ -114,10 +115,15 @@ def template(is_timescale: bool, has_schemas: bool, server_url: str) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def schemas(has_schemas: bool, server_url: str) -> Schemas | None:
+    return Schemas(server_url) if has_schemas else None
+
+
 @pytest.fixture
-def new_database(has_schemas: bool, server_url: str) -> Iterator[Callable[..., str]]:
-    """Make empty databases, or copies of another; they are dropped after the test."""
-    with (_schemas if has_schemas else _databases)(server_url) as make:
+def new_database(schemas: Schemas | None, server_url: str) -> Iterator[Callable[..., str]]:
+    """Make empty databases, or copies of another; they are gone after the test."""
+    with _schemas(schemas) if schemas else _databases(server_url) as make:
         yield make
 
 
@@ -128,9 +134,9 @@ def database(new_database: Callable[..., str], template: str) -> Database:
 
 
 @pytest.fixture(scope="module")
-def shared_database(has_schemas: bool, server_url: str, template: str) -> Iterator[Database]:
+def shared_database(schemas: Schemas | None, server_url: str, template: str) -> Iterator[Database]:
     """A database for all tests of a module, which do not mind what the others leave in it."""
-    with (_schemas if has_schemas else _databases)(server_url) as make:
+    with _schemas(schemas) if schemas else _databases(server_url) as make:
         yield Database(make(template))
 
 
@@ -150,22 +156,17 @@ def _databases(url: str) -> Iterator[Callable[..., str]]:
 
 
 @contextmanager
-def _schemas(url: str) -> Iterator[Callable[..., str]]:
-    """Make schemas of the one database; there is nothing to copy, so all of it is made anew."""
+def _schemas(schemas: Schemas) -> Iterator[Callable[..., str]]:
+    """Make schemas of the one database: those that are to have everything, or empty ones."""
     made: list[str] = []
 
     def make(template: str = _EMPTY) -> str:
-        name = f"test_{uuid.uuid4().hex[:8]}"
-        _administer(url, "CREATE SCHEMA {}", name)
-        made.append(name)
-        inside = f"{url}?options=-csearch_path%3D{name}%2Cpublic"
-        if template != _EMPTY:
-            schema.prepare(inside)
-        return inside
+        made.append(schemas.take(is_prepared=template != _EMPTY))
+        return schemas.url(made[-1])
 
     yield make
     for name in made:
-        _administer(url, "DROP SCHEMA {} CASCADE", name)
+        schemas.give_back(name)
 
 
 def _administer(url: str, statement: str, *names: str) -> None:

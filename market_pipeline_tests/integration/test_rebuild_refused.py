@@ -185,6 +185,7 @@ def test_a_tick_that_the_archive_of_a_dropped_day_has_does_not_come_back(line: L
     assert fetch(line.database, "SELECT count(*) FROM ticks") == [(0,)]
 
 
+@pytest.mark.needs_real_server("a session commits while another's transaction is open")
 def test_a_day_that_is_dropped_meanwhile_is_noticed(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
