@@ -6,10 +6,8 @@ everything that dashboards and alerts ask, over that day and as role market_graf
 
 import argparse
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -18,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from market_pipeline.config import Settings
-from market_pipeline.storage import embedded, schema
+from market_pipeline.storage import schema
 from market_pipeline.storage.database import Database
+from market_pipeline_tests import bench_archive
 from market_pipeline_tests import grafana_cases as cases
 from market_pipeline_tests import grafana_days as days
 from market_pipeline_tests.grafana_cases import Grafana
@@ -124,19 +123,16 @@ def main() -> None:
     parser.add_argument("--shown", type=int, default=_SHOWN, help="how many of the slowest")
     options = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory(dir="/tmp") as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)  # PostgreSQL runs under another account when root benchmarks
-        with embedded.running(home) as url:
-            schema.prepare(url, Settings(_env_file=None))
-            database = Database(url)
-            began, now = time.monotonic(), datetime.now(UTC)
-            made, ticks = make_days(database, now, timedelta(seconds=options.every))
-            seconds = time.monotonic() - began
-            console.print(f"{ticks:,} ticks of {made:,} instruments, made in {seconds:.0f} s")
-            shown = Range(now - timedelta(minutes=MINUTES), now + timedelta(minutes=1))
-            found = measure(Grafana(database, shown), url, options.rounds)
-            show(console, found, options.shown)
+    with bench_archive.serving() as url:
+        schema.prepare(url, Settings(_env_file=None))
+        database = Database(url)
+        began, now = time.monotonic(), datetime.now(UTC)
+        made, ticks = make_days(database, now, timedelta(seconds=options.every))
+        seconds = time.monotonic() - began
+        console.print(f"{ticks:,} ticks of {made:,} instruments, made in {seconds:.0f} s")
+        shown = Range(now - timedelta(minutes=MINUTES), now + timedelta(minutes=1))
+        found = measure(Grafana(database, shown), url, options.rounds)
+        show(console, found, options.shown)
 
 
 if __name__ == "__main__":

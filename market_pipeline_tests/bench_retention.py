@@ -102,7 +102,7 @@ def main() -> None:
     if options.url:
         print(json.dumps(restore(options.url, options.folder)))  # noqa: T201
         return
-    with bench_archive._server(False) as url, tempfile.TemporaryDirectory() as folder:
+    with bench_archive.serving() as url, tempfile.TemporaryDirectory() as folder:
         show(Console(), options.rows, measure(url, options.rows, Path(folder)))
 
 
