@@ -1,5 +1,6 @@
 """Days come back from the archive bit by bit as they were, and change no candle."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from market_pipeline.storage import archives, candles, retention
 from market_pipeline.storage.database import Database
 from market_pipeline_tests import retention_cases as cases
 from market_pipeline_tests.archive_cases import DAY
-from market_pipeline_tests.builders import Tick, fetch
+from market_pipeline_tests.builders import Tick, eventually, fetch
+
+IS_THERE = "SELECT dropped_at IS NULL FROM tick_days WHERE day = %s"
 
 
 @pytest.fixture
@@ -119,13 +122,20 @@ def test_a_late_tick_that_comes_meanwhile_is_kept_and_nothing_is_restored(
     database: Database, folder: FolderStore
 ) -> None:
     cases.dropped(database, folder)
+    with ThreadPoolExecutor(1) as pool:
+        sent = []
 
-    def come(stage: str) -> None:
-        if stage == "loaded":
-            cases.send_late(database, Tick(at=cases.at(5)))
+        def come(stage: str) -> None:
+            if stage == "loaded":
+                sent.append(pool.submit(cases.send_late, database, Tick(at=cases.at(5))))
+                # The tick itself waits on TimescaleDB for the chunk that is being restored.
+                eventually(
+                    lambda: fetch(database, IS_THERE, DAY) == [(True,)], "the tick did not come"
+                )
 
-    with pytest.raises(ArchiveError, match="have come while it was restored"):
-        restore_day(database, folder, DAY, 7, reached=come)
+        with pytest.raises(ArchiveError, match="have come while it was restored"):
+            restore_day(database, folder, DAY, 7, reached=come)
+        sent[0].result(60)
     assert len(fetch(database, cases.TICKS)) == 1
     assert write_day(database, folder, DAY).ticks == 121
 

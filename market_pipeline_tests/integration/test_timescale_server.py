@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from adbc_driver_postgresql import dbapi
 
-pytestmark = pytest.mark.needs_timescale
+pytestmark = [pytest.mark.needs_timescale, pytest.mark.needs_webassembly]
 
 START = datetime(2026, 11, 20, 3, 45, tzinfo=UTC)
 HOUR = """
