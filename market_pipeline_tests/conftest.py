@@ -35,12 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timescale", action="store_true", help="run on TimescaleDB in WebAssembly")
 
 
-@pytest.hookimpl(trylast=True)  # after they were put in random order
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the other kind of server, and on TimescaleDB those of none.
-
-    Those of real processes come first, so that none waits alone for the end of the longest.
-    """
+    """Leave out the tests of the other kind of server, and on TimescaleDB those of none."""
     is_timescale = config.getoption("--timescale")
     wrong = ["needs_plain_server"] if is_timescale else ["needs_timescale"]
     if is_timescale:
@@ -54,7 +50,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if is_left_out(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from market_pipeline_tests.acceptance.demo import (
     within,
 )
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_demo_streams_shows_itself_and_leaves_nothing_behind(start: Callable[[], Demo]) -> None:
@@ -56,7 +56,6 @@ def test_demo_streams_shows_itself_and_leaves_nothing_behind(start: Callable[[],
     assert time.monotonic() - stopped_at < STOP_SECONDS
 
 
-@pytest.mark.slow
 def test_demo_that_was_killed_starts_again_cleanly(start: Callable[[], Demo]) -> None:
     killed = start()
     killed.wait_until_ready()
@@ -76,7 +75,6 @@ def test_demo_that_was_killed_starts_again_cleanly(start: Callable[[], Demo]) ->
     assert second.members() == []
 
 
-@pytest.mark.slow
 def test_second_demo_of_a_home_is_refused(start: Callable[[], Demo]) -> None:
     first = start()
     is_starting = (first.home / "run" / "stack.json").is_file
