@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from market_pipeline import processes
 from market_pipeline.services import executable
 from market_pipeline_tests.api_cases import serving, settings_of
 from market_pipeline_tests.builders import eventually
@@ -48,6 +49,8 @@ def working(day: Day, tmp_path_factory: pytest.TempPathFactory) -> Iterator[http
     finally:
         server.terminate()
         server.wait(30)
+        # Runs outlive the web server, and one that nobody waited for has no database any more.
+        processes.end(lambda: processes.marked("DAGSTER_HOME", str(home)), 5)
 
 
 def answers(url: str) -> bool:
