@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,12 +47,10 @@ def test_demo_streams_shows_itself_and_leaves_nothing_behind(start: Callable[[],
     within(CHECK_SECONDS, lambda: expected <= demo.passed_checks(), demo.passed_checks)
     streaming_can_be_stopped_and_started_over_the_api(demo)
 
-    stopped_at = time.monotonic()
     demo.process.send_signal(signal.SIGTERM)
     demo.process.send_signal(signal.SIGINT)  # an impatient user
     assert demo.process.wait(STOP_SECONDS) == 0
     assert demo.members() == []
-    assert time.monotonic() - stopped_at < STOP_SECONDS
 
 
 def test_demo_that_was_killed_starts_again_cleanly(start: Callable[[], Demo]) -> None:
