@@ -58,7 +58,7 @@ class Obedient(Broker):
         raise NotImplementedError
 
     def profile(self) -> str:
-        raise NotImplementedError
+        return "obedient"
 
     def listen(
         self,
