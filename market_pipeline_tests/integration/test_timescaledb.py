@@ -128,6 +128,19 @@ def test_policies_are_set_once_and_changed_when_settings_change(database: Databa
     assert timescaledb.problems(database, Policies(keep_days=5, compress_after_days=2)) == []
 
 
+def test_the_policies_of_another_schema_are_not_taken_for_one_s_own(
+    database: Database, new_database: Callable[..., str], template: str
+) -> None:
+    other, five = Database(new_database(template)), Policies(keep_days=5, compress_after_days=1)
+    set_policies(other, five)
+    set_policies(database)
+    assert timescaledb.problems(database, WANTED) == []
+    set_policies(database, five)
+    set_policies(other)
+    assert timescaledb.problems(database, five) == []
+    assert timescaledb.problems(other, WANTED) == []
+
+
 def test_sound_policies_are_no_problem(database: Database) -> None:
     set_policies(database)
     assert timescaledb.problems(database, WANTED) == []

@@ -6,7 +6,10 @@ SELECT
     extract(epoch FROM (j.config ->> 'compress_after')::interval)::double precision / 86400 AS compress_after_days
 FROM timescaledb_information.jobs AS j
 LEFT JOIN timescaledb_information.continuous_aggregates AS c
-ON j.hypertable_name IN (c.view_name, c.materialization_hypertable_name)  -- depending on the version
+-- Which of the two names a job has depends on the version.
+ON (j.hypertable_schema, j.hypertable_name) IN (
+    (c.view_schema, c.view_name), (c.materialization_hypertable_schema, c.materialization_hypertable_name)
+)
 AND j.proc_name = 'policy_refresh_continuous_aggregate'
 WHERE j.scheduled AND j.proc_name IN ('policy_refresh_continuous_aggregate', 'policy_compression')
 -- Another schema of the same database may have a pipeline of its own.

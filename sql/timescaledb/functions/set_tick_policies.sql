@@ -30,7 +30,10 @@ BEGIN
         SELECT (j.config ->> 'start_offset')::interval AS looks_back, j.schedule_interval AS every INTO found
         FROM timescaledb_information.jobs AS j
         JOIN timescaledb_information.continuous_aggregates AS c
-        ON j.hypertable_name IN (c.view_name, c.materialization_hypertable_name)  -- depending on the version
+        -- Which of the two names a job has depends on the version.
+        ON (j.hypertable_schema, j.hypertable_name) IN (
+            (c.view_schema, c.view_name), (c.materialization_hypertable_schema, c.materialization_hypertable_name)
+        )
         WHERE j.proc_name = 'policy_refresh_continuous_aggregate'
         AND format('%I.%I', c.view_schema, c.view_name)::regclass = wanted.aggregate::regclass;
         CONTINUE WHEN found.looks_back = wanted.looks_back AND found.every = wanted.every;
