@@ -23,6 +23,7 @@ _LONGEST_DELAY_SECONDS = 30.0
 _HEALTHY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _LAST_LINES = 200
+_TOLD_WORDS = 4
 _ERROR = re.compile(r"(error: |[\w.]*(Error|Exception|Exit)\b)")
 
 
@@ -189,6 +190,14 @@ def end(processes: Callable[[], Sequence[psutil.Process]], seconds: float) -> No
 
     if not await_end(remaining, seconds):
         leftovers = processes()
-        log.info("killing what did not stop in time: %s", [each.pid for each in leftovers])
+        log.info("killing what did not stop in time: %s", ", ".join(map(_described, leftovers)))
         signal_all(leftovers, signal.SIGKILL)
         await_end(processes, 1.0)
+
+
+def _described(process: psutil.Process) -> str:
+    """Return a process as people know it: what it was asked with may be long, and secret."""
+    with contextlib.suppress(psutil.Error, OSError):
+        words = process.cmdline()[:_TOLD_WORDS]
+        return f"{process.pid} ({' '.join(Path(word).name for word in words)})"
+    return str(process.pid)

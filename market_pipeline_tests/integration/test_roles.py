@@ -1,15 +1,17 @@
 """What each role of the database may not do, tried on everything that there is."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from market_pipeline.storage import roles, schema
 from market_pipeline.storage.database import Database
-from market_pipeline_tests.builders import fetch
+from market_pipeline_tests.builders import eventually, fetch
 from market_pipeline_tests.role_cases import (
     REFUSED,
     WRITER_LOGS_IN,
@@ -176,3 +178,29 @@ def test_what_the_server_gets_of_a_password_is_a_verifier(database: Database) ->
     schema.prepare(database.url, WRITER_LOGS_IN)
     query = "SELECT rolpassword FROM pg_authid WHERE rolname = 'market_writer'"
     assert fetch(database, query)[0][0].startswith("SCRAM-SHA-256$")
+
+
+@pytest.mark.needs_real_server("two transactions at once")
+def test_who_sets_a_login_up_in_two_databases_at_once_succeeds_in_both(
+    database: Database, new_database: Callable[..., str], template: str
+) -> None:
+    role, other = "market_test_two", Database(new_database(template))
+    chosen = {role: SecretStr("sesame")}
+    fetch(database, f"CREATE ROLE {role}")
+
+    def set_up() -> None:
+        with other.transaction() as connection:
+            roles.set_logins(connection, chosen)
+
+    def is_waiting() -> bool:
+        return fetch(database, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)]
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with database.transaction() as connection:
+                roles.set_logins(connection, chosen)
+                second = pool.submit(set_up)
+                eventually(is_waiting, "the second set-up does not wait for the first")
+            second.result(30)
+    finally:
+        fetch(database, f"DROP ROLE {role}")
