@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -29,6 +30,11 @@ _END_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'template\\_%'"
 )
 _GIVEN = os.environ.get("MARKET_PIPELINE_TEST_DATABASE_URL")
+
+
+# The same examples on every machine, however slow that is.
+hypothesis.settings.register_profile("seeded", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("seeded")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

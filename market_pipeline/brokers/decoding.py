@@ -16,6 +16,9 @@ class Decoder(Protocol):
     def decode(self, frames: Sequence[bytes]) -> Decoded:
         """Read the packets of the next frames of a connection."""
 
+    def tells(self, frame: bytes) -> bool:
+        """Tell at little cost whether a frame may hold packets; heartbeats and answers do not."""
+
     def reset(self) -> None:
         """Begin a new connection: nothing before it matters."""
 
@@ -38,8 +41,13 @@ class Stateless:
 
     remembers = False
 
-    def __init__(self, decode: Callable[[Sequence[bytes]], Decoded]) -> None:
+    def __init__(
+        self,
+        decode: Callable[[Sequence[bytes]], Decoded],
+        tells: Callable[[bytes], bool] = lambda frame: len(frame) > 1,
+    ) -> None:
         self.decode = decode
+        self.tells = tells
 
     def reset(self) -> None:
         """Do nothing: there is nothing to forget."""

@@ -1,12 +1,16 @@
 """Listens to one broker of a stream, and waits for what it needs: a login, room in the journal."""
 
+import contextlib
 import logging
+import time
+from collections.abc import Callable
 from threading import Event
 
 from market_pipeline.brokers.base import Broker
-from market_pipeline.errors import JournalFull, TokenExpired
+from market_pipeline.errors import BrokerError, JournalFull, TokenExpired
 from market_pipeline.streaming.heartbeat import State
 from market_pipeline.streaming.journal import Journal
+from market_pipeline.streaming.outages import NOT_RUNNING
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.sink import JournalSink
 from market_pipeline.streaming.wanted import Wanted
@@ -15,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _TOKEN_POLL_SECONDS = 2.0
 _ROOM_POLL_SECONDS = 1.0
+_FAILED_POLL_SECONDS = 1.0
+_ABSENT_SECONDS = 15.0
+_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 5.0, 60.0
 
 
 class Listener:
@@ -24,8 +31,19 @@ class Listener:
     is stored.
     """
 
-    def __init__(self, broker: Broker, journal: Journal, wanted: Wanted, feed: int = 0) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        journal: Journal,
+        wanted: Wanted,
+        feed: int = 0,
+        is_last: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take what tells whether no line of the stream is left once this one has failed."""
         self._broker, self._journal, self._wanted, self._feed = broker, journal, wanted, feed
+        self._is_last = is_last
+        self._delay = _FIRST_DELAY_SECONDS
+        self._created_at, self._is_absent = time.monotonic(), False
         self.ending = Event()
         self.full = Event()
         self._line_ends = Event()
@@ -36,6 +54,11 @@ class Listener:
     def state(self) -> tuple[State, str]:
         """What it does now, and what it waits for."""
         return (State.STREAMING, "") if self.sink.is_connected else self._waits
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its broker has refused for good, and is asked again later."""
+        return self.state[0] is State.FAILED
 
     def end(self) -> None:
         """Listen no more; `run` returns soon."""
@@ -50,11 +73,31 @@ class Listener:
         """Note that a process begins; to be called once for all feeds before they listen."""
         self._note(RecordKind.STARTED, run_id)
 
+    def begin_late(self) -> None:
+        """Note, before that, that what there was since the last end is missed: trading goes on."""
+        self._note(RecordKind.DISCONNECTED, NOT_RUNNING)
+
+    def note_absence(self) -> None:
+        """Note once that nothing could be received yet, if that lasts.
+
+        Only what was connected is noted as disconnected by the line itself.
+        """
+        lasts = time.monotonic() - self._created_at > _ABSENT_SECONDS
+        if lasts and not self._is_absent and not self.sink.connections:
+            self._is_absent = True
+            state, detail = self.state
+            cause = f"not connected yet: {state.value} {detail}".strip()
+            with contextlib.suppress(JournalFull):  # which is a gap already
+                self._journal.append(RecordKind.DISCONNECTED, cause.encode(), feed=self._feed)
+
     def run(self) -> None:
         """Listen.
 
+        Where the line is lost for good but the other broker's is not, it is tried again and again:
+        what one broker refuses does not cost what the other sends.
+
         Raises:
-            BrokerError: the line is lost for good.
+            BrokerError: the line is lost for good, and no other is left.
             JournalError: the journal cannot be written.
         """
         while not self.ending.is_set():
@@ -62,7 +105,7 @@ class Listener:
             if self.ending.is_set():  # meanwhile
                 return
             self._waits = State.CONNECTING, ""
-            refused = self._broker.token_fingerprint()
+            refused, begun_at = self._broker.token_fingerprint(), time.monotonic()
             try:
                 self._broker.listen(
                     lambda: self._wanted.modes(self._feed),
@@ -72,6 +115,10 @@ class Listener:
                 )
             except TokenExpired as error:
                 self._await_login(refused, error)
+            except BrokerError as error:
+                if time.monotonic() - begun_at > _LONGEST_DELAY_SECONDS:  # it has worked meanwhile
+                    self._delay = _FIRST_DELAY_SECONDS
+                self._await_next_try(error)
             except JournalFull as error:
                 self._await_room(error)
                 self._note(RecordKind.DISCONNECTED, str(error))
@@ -82,6 +129,21 @@ class Listener:
         while self._broker.token_fingerprint() == refused:
             if self.ending.wait(_TOKEN_POLL_SECONDS):
                 return
+
+    def _await_next_try(self, error: BrokerError) -> None:
+        """Wait longer each time, while another line is there.
+
+        Raises:
+            BrokerError: there is none any more.
+        """
+        self._waits = State.FAILED, f"{type(error).__name__}: {error}"
+        log.error("%s; trying again in %.0f s unless no other line is left", error, self._delay)
+        until = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, _LONGEST_DELAY_SECONDS)
+        while not self._is_last():
+            if time.monotonic() > until or self.ending.wait(_FAILED_POLL_SECONDS):
+                return
+        raise error
 
     def _note(self, kind: RecordKind, text: str) -> None:
         """Write a record that must not be missing, however long that takes."""

@@ -24,21 +24,26 @@ class Listening:
     ) -> None:
         self._names = names
         self._listeners = [
-            Listener(broker, journal, wanted, feed) for feed, broker in enumerate(feeds)
+            Listener(broker, journal, wanted, feed, self._all_have_failed)
+            for feed, broker in enumerate(feeds)
         ]
         self._renewed_for = [0 for _ in feeds]
         self._begun = Event()
         self.ending = self._listeners[0].ending
 
-    def start(self, pool: ThreadPoolExecutor, run_id: str) -> list[Future[None]]:
-        """Listen, in a thread for each broker."""
+    def start(
+        self, pool: ThreadPoolExecutor, run_id: str, is_late: bool = False
+    ) -> list[Future[None]]:
+        """Listen, in a thread for each broker; late is when there is trading already."""
         first, *others = self._listeners
         return [
-            pool.submit(self._begin, first, run_id),
+            pool.submit(self._begin, first, run_id, is_late),
             *(pool.submit(self._follow, listener) for listener in others),
         ]
 
-    def _begin(self, listener: Listener, run_id: str) -> None:
+    def _begin(self, listener: Listener, run_id: str, is_late: bool) -> None:
+        for each in self._listeners if is_late else ():
+            each.begin_late()
         listener.begin(run_id)
         self._begun.set()
         listener.run()
@@ -54,6 +59,11 @@ class Listening:
         for listener in self._listeners:
             listener.end()
 
+    def note_absence(self) -> None:
+        """Note in the journal which brokers are not connected yet though there is trading."""
+        for listener in self._listeners:
+            listener.note_absence()
+
     def renew_blind(self, blind_since: Sequence[int | None]) -> None:
         """Make connections anew, and with it get all values, where damage has cost them."""
         for place, since in enumerate(blind_since):
@@ -64,6 +74,10 @@ class Listening:
             self._renewed_for[place] = since
             log.error("%s: bytes of the journal were spoilt; connecting anew", self._names[place])
             listener.renew()
+
+    def _all_have_failed(self) -> bool:
+        """Tell whether every broker has refused for good."""
+        return all(listener.has_failed for listener in self._listeners)
 
     @property
     def is_connected(self) -> bool:
@@ -88,7 +102,9 @@ class Listening:
         found = [state for state, _ in states]
         if State.JOURNAL_FULL in found:
             return State.JOURNAL_FULL, "; ".join(waiting)
-        return (State.STREAMING if State.STREAMING in found else found[0]), "; ".join(waiting)
+        # One that has failed is tried again: it is not the stream that has.
+        trying = [state for state in found if state is not State.FAILED] or found
+        return (State.STREAMING if State.STREAMING in found else trying[0]), "; ".join(waiting)
 
     def reports(self) -> list[FeedReport]:
         return [

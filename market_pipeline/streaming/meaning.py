@@ -1,6 +1,6 @@
 """What a stretch of the journal means: ticks, gaps and what could not be understood. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from market_pipeline import sessions
 from market_pipeline.brokers.decoding import Decoder
 from market_pipeline.market import PACKET_COLUMNS, Columns, Decoded, empty_ticks
-from market_pipeline.storage.ticks import Batch, Rejected
+from market_pipeline.storage.ticks import Batch, GapEvent, Rejected
 from market_pipeline.streaming import grouped
 from market_pipeline.streaming.arrivals import Arrivals
 from market_pipeline.streaming.memory import Memory
@@ -34,6 +34,13 @@ class Source(NamedTuple):
     tokens: Tokens
 
 
+class _Part(NamedTuple):
+    ticks: Columns
+    standby: Columns
+    gaps: list[GapEvent]
+    rejected: list[Rejected]
+
+
 class Interpreter:
     """Works out what records mean, given how each broker's tokens are named."""
 
@@ -46,22 +53,23 @@ class Interpreter:
         Raises:
             JournalError: one is of a feed that is not listened to.
         """
-        reading = Reading(memory)
-        for item in items:
-            reading.take(item)
-        arrivals, fates, faults = self._arrivals(reading, memory)
-        ticks, standby = _observed(arrivals, fates, memory)
+        parts = [self._part(reading, memory) for reading in _readings(items, memory)]
         return Batch(
             start=start,
             end=items[-1].end if items else start,
-            ticks=ticks,
-            standby=standby,
+            ticks=_joined([part.ticks for part in parts]),
+            standby=_joined([part.standby for part in parts]),
             arrivals=memory.observer.arrivals,
             last_received_at=memory.last_received_at,
             is_stopped=memory.is_stopped,
-            gaps=reading.gap_events(),
-            rejected=reading.rejected + faults,
+            gaps=[gap for part in parts for gap in part.gaps],
+            rejected=[each for part in parts for each in part.rejected],
         )
+
+    def _part(self, reading: Reading, memory: Memory) -> "_Part":
+        arrivals, fates, faults = self._arrivals(reading, memory)
+        ticks, standby = _observed(arrivals, fates, memory)
+        return _Part(ticks, standby, reading.gap_events(), reading.rejected + faults)
 
     def _arrivals(
         self, reading: Reading, memory: Memory
@@ -90,6 +98,29 @@ class Interpreter:
             arrivals = Arrivals.joined([memory.held, arrivals])
             return arrivals, np.concatenate([held, fates[rows]]), rejected
         return arrivals, fates[rows], rejected
+
+
+def _readings(items: Sequence[Record | Damage], memory: Memory) -> Iterator[Reading]:
+    """Read items, up to each at which a gap begins or ends.
+
+    What a gap says depends on what was seen before it, and on nothing that follows in the batch.
+    """
+    reading = Reading(memory)
+    for item in items:
+        reading.take(item)
+        if reading.has_gaps:
+            yield reading
+            reading = Reading(memory)
+    yield reading
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    """Return the rows of all parts, sorted by instrument and then by arrival."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = grouped.stable_order(whole["instrument_id"])
+    return {name: column[order] for name, column in whole.items()}
 
 
 class _Frames:

@@ -35,6 +35,8 @@ class Feed:
     connection: int = -1
     last_received_at: int | None = None
     last_frame_at: int = 0
+    told_at: int = 0
+    """When the last frame came that may have held packets."""
     is_up: bool = False
     """Whether a frame was received on the connection, and understood, since it was made."""
     up_on: int = -1
@@ -89,7 +91,7 @@ class Memory:
             return observer
         if len(decoders) == 1:
             return _OF_ONE_FEED + _LENGTH.pack(len(decoders[0])) + decoders[0] + observer
-        parts = [*decoders, observer, self.shadow.dump(), _dumped(self.held)]
+        parts = [*decoders, observer, self.shadow.dump(), dumped(self.held)]
         head = {
             "feeds": [_told(feed) for feed in self.feeds],
             "shadow_arrivals": self.shadow.arrivals,
@@ -161,7 +163,8 @@ def _remembered(decoder: Decoder, known: dict[str, Any], state: bytes) -> Feed:
     return Feed(decoder, **known, outage=Outage(*outage) if outage else None)
 
 
-def _dumped(arrivals: Arrivals | None) -> bytes:
+def dumped(arrivals: Arrivals | None) -> bytes:
+    """Write packets down as Arrow IPC; none is nothing."""
     if arrivals is None:
         return b""
     buffer = BytesIO()

@@ -208,7 +208,8 @@ class _Comparison:
         price_only = ~self.rows.is_index & (packets["day_volume"] < 0)
         is_trade = np.where(self.rows.is_index, is_index, is_trade)
         is_trade = np.where(price_only, price_moved & ~is_cached, is_trade)
-        return np.asarray(is_trade & ~self.is_stale)
+        # What the feed does not know it sends as no price at all.
+        return np.asarray(is_trade & ~self.is_stale & ~np.isnan(packets["last_price"]))
 
     def _extreme(self, name: str, is_trade: NDArray[np.bool_]) -> NDArray[Any]:
         """Return last_price, or the day's extreme where the packet shows that it has moved.

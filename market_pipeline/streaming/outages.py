@@ -1,9 +1,10 @@
 """What records say in their order: whether feeds are up, what was missed, and whose packets count.
 
 Where two brokers send the same, the preferred one's packets become ticks. The other's are held
-until the preferred one's next frame shows that it was alive when they came. If it was not, because
-its connection ended or nothing came for STALL_SECONDS, all that the other has sent since its last
-frame become ticks instead: nothing is missing between the two, whenever that was noticed.
+until the preferred one's next packets show that it was alive when they came. If it was not, because
+its connection ended, nothing came for STALL_SECONDS or nothing but heartbeats for SILENT_SECONDS,
+all that the other has sent since its last packets become ticks instead: nothing is missing between
+the two, whenever that was noticed.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,16 @@ STALL_SECONDS = 3.0
 """How long the preferred feed may be without a frame until the other takes over. Kite sends a
 heartbeat each second. To take over early costs nothing: volume is counted once whoever tells it."""
 
+SILENT_SECONDS = 10.0
+"""How long it may send heartbeats alone while the other has something to tell."""
+
 SESSION_CLOSED = "session closed"
 NOT_WANTED = "not wanted"
 NOTHING_MISSED = {SESSION_CLOSED, NOT_WANTED}
-"""The reasons of a STOPPED record after which there is nothing to be missed."""
+"""The reasons of a STOPPED record after which there is nothing to be missed, at first."""
+
+NOT_RUNNING = "the stream did not run"
+"""The cause in DISCONNECTED records before a STARTED one: there was trading meanwhile after all."""
 
 COUNTS, HELD = -1, -2
 """What becomes of a frame's packets: they become ticks; or it is not known yet. Any other number is
@@ -74,16 +81,27 @@ class Reading:
                 reason = _text(item)
                 self._all_down(item, None if reason in NOTHING_MISSED else reason)
             case RecordKind.DISCONNECTED:
-                since = feed.last_received_at or item.received_at
-                self._down([item.feed], {item.feed: since}, _text(item))
+                self._disconnected(item, feed)
             case RecordKind.CONNECTED:
                 feed.connection, feed.blind_since, feed.is_up = item.position, None, False
                 self.begins[item.feed].append(self._counts[item.feed])
             case RecordKind.FRAME:
                 self._frame(item, feed)
+        self._received(item, feed)
+
+    def _received(self, item: Record, feed: Feed) -> None:
         is_of_all = item.kind in (RecordKind.STARTED, RecordKind.STOPPED)
-        for each in self._feeds if is_of_all else [feed]:
+        is_of_none = item.kind is RecordKind.DISCONNECTED and _text(item) == NOT_RUNNING
+        for each in self._feeds if is_of_all else [] if is_of_none else [feed]:
             each.last_received_at = item.received_at
+
+    def _disconnected(self, item: Record, feed: Feed) -> None:
+        cause, since = _text(item), feed.last_received_at
+        if cause == NOT_RUNNING and not self._memory.is_stopped:
+            return  # STARTED knows better what became of the last process
+        if cause == NOT_RUNNING and since is None:
+            return  # nor did it ever
+        self._down([item.feed], {item.feed: since or item.received_at}, cause)
 
     def _damage(self, item: Damage) -> None:
         """Take bytes that are lost: of any feed, and its connection may have been made anew."""
@@ -103,10 +121,14 @@ class Reading:
         if item.kind is RecordKind.STOPPED:
             since = {place: at or item.received_at for place, at in since.items()}
         told = {place: at for place, at in since.items() if at is not None}
-        self._down(every, told if cause else {}, cause or "")
+        self._down(every, told, cause)
 
-    def _down(self, places: Sequence[int], since: dict[int, int], cause: str) -> None:
-        """Note that feeds are down; those that say since when have a gap from then on."""
+    def _down(self, places: Sequence[int], since: dict[int, int], cause: str | None) -> None:
+        """Note that feeds are down since a time; with a cause they have a gap from then on.
+
+        Without, nothing is missed of them; but what they have covered of the other they cover no
+        more.
+        """
         if 0 in places:
             self._settle(COUNTS)
         were_up = [place for place in places if self._feeds[place].is_up]
@@ -114,7 +136,7 @@ class Reading:
             self._feeds[place].is_up = False
         for place, feed in enumerate(self._feeds):
             covered_until = [since[other] for other in were_up if other != place and other in since]
-            if feed.outage is None and place in since:
+            if feed.outage is None and place in since and cause is not None:
                 feed.outage = Outage(feed.connection, cause)
                 self._begin(place, since[place])
             elif feed.outage is not None and covered_until:
@@ -142,11 +164,13 @@ class Reading:
 
     def _frame(self, item: Record, feed: Feed) -> None:
         preferred = self._feeds[0]
-        is_late = item.received_at - preferred.last_frame_at > STALL_SECONDS * 1e9
-        lives = preferred.is_up and not is_late
+        lives = preferred.is_up and not _is_late(preferred, item.received_at)
         if item.feed == 0:
-            self._settle(preferred.connection if lives else COUNTS)
+            tells = feed.decoder.tells(item.payload)
+            if tells or not lives:
+                self._settle(preferred.connection if lives else COUNTS)
             preferred.last_frame_at = item.received_at
+            preferred.told_at = item.received_at if tells else preferred.told_at
         elif lives:
             self._pending.append(len(self.frames))
         else:
@@ -164,6 +188,11 @@ class Reading:
         self._pending.clear()
         if self.fate_of_held == HELD:
             self.fate_of_held = fate
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a gap begins or ends."""
+        return bool(self._gaps)
 
     def gap_events(self) -> list[GapEvent]:
         """Say which gaps begin and end; to be called when all packets have been observed."""
@@ -187,6 +216,11 @@ class Reading:
         """Return what came of a feed on a connection or a later one."""
         observer = self._memory.shadow if place else self._memory.observer
         return observer.carried(connection)
+
+
+def _is_late(feed: Feed, at: int) -> bool:
+    is_stalled = at - feed.last_frame_at > STALL_SECONDS * 1e9
+    return is_stalled or at - feed.told_at > SILENT_SECONDS * 1e9
 
 
 def _text(record: Record) -> str:

@@ -133,7 +133,7 @@ class _Stream:
         self.writer.open()
         self.journal.skip_to(self.writer.progress.position)
         pool = ThreadPoolExecutor(max_workers=_MOST_THREADS, thread_name_prefix=self.name)
-        lines = self.listening.start(pool, run_id)
+        lines = self.listening.start(pool, run_id, is_late=self.wanted.is_trading)
         jobs = [*lines, pool.submit(self._write), pool.submit(self._refresh)]
         reason, end_state = str(StopReason.STOPPED), State.STOPPED
         try:
@@ -225,6 +225,8 @@ class _Stream:
 
     def _beat(self) -> None:
         """Show that this process lives and read what is wanted of it, if the database can."""
+        if self.wanted.is_trading:
+            self.listening.note_absence()
         self._find_stale()
         self._say(*self.listening.state)
         try:

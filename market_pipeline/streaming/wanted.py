@@ -76,6 +76,11 @@ class Wanted:
         trading = [ids for hours, ids in self._by_hours.items() if self._trades(*hours, now)]
         return np.array([each for ids in trading for each in ids], np.int64)
 
+    @property
+    def is_trading(self) -> bool:
+        """Whether any of the instruments trades now."""
+        return self.trading().size > 0
+
     def patience(self) -> float:
         """Return how many seconds a connection may be without a frame, heartbeats included."""
         now = datetime.now(UTC)

@@ -22,7 +22,7 @@ from market_pipeline.storage.ticks import Batch, Checkpoint, Position, Rejected,
 from market_pipeline.streaming import checkpoints, journal
 from market_pipeline.streaming.last_seen import LastSeen
 from market_pipeline.streaming.meaning import Interpreter, Source
-from market_pipeline.streaming.memory import Feed, Memory
+from market_pipeline.streaming.memory import Feed, Memory, dumped
 from market_pipeline.streaming.records import Damage, Record
 
 log = logging.getLogger(__name__)
@@ -220,8 +220,10 @@ class Writer:
                 except RowsRefused as refused:
                     self._commit_around(half, refused)
             return
-        log.error("record at %d refused by the database: %s", start, error)
         item = items[0]
+        if self._memory.held is not None and self._commit_without_held(item, error):
+            return
+        log.error("record at %d refused by the database: %s", start, error)
         memory = self._memory.copy()
         batch = self._interpreter.batch(start, [], memory)
         batch.end = item.end
@@ -231,6 +233,21 @@ class Writer:
         batch.rejected.append(Rejected(item.position, received_at, str(error), item.payload))
         self._store.commit(batch)
         self._adopt(memory, batch)
+
+    def _commit_without_held(self, item: Record | Damage, error: RowsRefused) -> bool:
+        """Set aside what was held of the other feed, if it is that which the database refuses."""
+        memory = self._memory.copy()
+        held, memory.held = dumped(memory.held), None
+        prepared = self._prepared([item], self.progress.position, memory)
+        batch, reason = prepared.batch, f"packets of the feed that stands by: {error}"
+        batch.checkpoint = _checkpoint(batch, prepared.memory)
+        batch.rejected.append(Rejected(item.position, memory.last_received_at or 0, reason, held))
+        try:
+            self._commit(prepared)
+        except RowsRefused:
+            return False
+        log.error("what was held until %d was refused by the database: %s", item.position, error)
+        return True
 
     def _adopt(self, memory: Memory, batch: Batch) -> None:
         self._memory = memory

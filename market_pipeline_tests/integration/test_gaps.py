@@ -12,7 +12,7 @@ from market_pipeline.storage.ticks import TickStore
 from market_pipeline.streaming import journal, writer
 from market_pipeline.streaming.journal import Journal
 from market_pipeline.streaming.meaning import Source
-from market_pipeline.streaming.outages import SESSION_CLOSED
+from market_pipeline.streaming.outages import NOT_RUNNING, NOT_WANTED, SESSION_CLOSED
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline.streaming.writer import Writer
 from market_pipeline_tests.builders import OPEN, TCS, Known, Packet, fetch, frame
@@ -34,8 +34,8 @@ def ticked(at: int) -> Event:
     return RecordKind.FRAME, at, frame(Packet(volume=100 + at, at=at))
 
 
-def disconnected(at: int) -> Event:
-    return RecordKind.DISCONNECTED, at, b"line lost"
+def disconnected(at: int, cause: str = "line lost") -> Event:
+    return RecordKind.DISCONNECTED, at, cause.encode()
 
 
 def stopped(at: int, reason: str) -> Event:
@@ -126,6 +126,38 @@ def test_a_stop_is_a_gap_that_says_why(database: Database, folder: Path) -> None
 def test_nothing_is_missed_while_the_session_is_closed(database: Database, folder: Path) -> None:
     before = started(0), connected(0), ticked(4), stopped(6, SESSION_CLOSED)
     assert gaps_of(database, folder, *before, started(99), connected(99), ticked(99)) == []
+
+
+@pytest.mark.parametrize("reason", [SESSION_CLOSED, NOT_WANTED])
+def test_who_begins_while_there_is_trading_has_missed_what_was_since_the_end(
+    database: Database, folder: Path, reason: str
+) -> None:
+    before = started(0), connected(0), ticked(4), stopped(6, reason)
+    late = disconnected(98, NOT_RUNNING), started(99), connected(99), ticked(99)
+    assert gaps_of(database, folder, *before, *late) == [(6, 99, NOT_RUNNING)]
+
+
+def test_the_first_start_of_all_has_missed_nothing(database: Database, folder: Path) -> None:
+    first = disconnected(0, NOT_RUNNING), started(0), connected(1), ticked(2)
+    assert gaps_of(database, folder, *first) == []
+
+
+def test_a_late_start_after_a_death_says_that_the_process_died(
+    database: Database, folder: Path
+) -> None:
+    before = started(0), connected(0), ticked(4)
+    late = disconnected(8, NOT_RUNNING), started(9), connected(9), ticked(9)
+    assert gaps_of(database, folder, *before, *late) == [(4, 9, "the process ended without notice")]
+
+
+def test_a_line_that_was_not_there_since_the_start_is_a_gap_from_then_on(
+    database: Database, folder: Path
+) -> None:
+    yesterday = started(0), connected(0), ticked(4), stopped(6, SESSION_CLOSED)
+    assert gaps_of(database, folder, *yesterday, started(20), disconnected(35, "no login")) == [
+        (20, None, "no login")
+    ]
+    assert gaps_of(database, folder, connected(40), ticked(41)) == [(20, 41, "no login")]
 
 
 def test_a_damaged_journal_is_a_gap(database: Database, folder: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from market_pipeline.errors import JournalError
+from market_pipeline.errors import JournalError, RowsRefused
 from market_pipeline.storage.database import Database
+from market_pipeline.storage.ticks import Batch, TickStore
 from market_pipeline.streaming import checkpoints, writer
 from market_pipeline.streaming.records import RecordKind
-from market_pipeline_tests.builders import INFY, OPEN, TCS
+from market_pipeline_tests.builders import INFY, OPEN, TCS, fetch
 from market_pipeline_tests.journals import drain
 from market_pipeline_tests.two_feeds import PREFERRED, STANDBY, TwoFeeds
 
@@ -32,9 +33,9 @@ def trade(feeds: TwoFeeds, seconds: range, *senders: int, lag: float = 0.1) -> N
 
 def test_while_the_preferred_feed_lives_the_other_makes_no_tick(feeds: TwoFeeds) -> None:
     trade(feeds, range(1, 4), PREFERRED, STANDBY)
-    feeds.heartbeat(PREFERRED, 4)
+    feeds.tick(PREFERRED, 4, 40)
     feeds.store()
-    assert feeds.ticks() == [("kite", 1.1, 10), ("kite", 2.1, 20), ("kite", 3.1, 30)]
+    assert feeds.ticks()[:-1] == [("kite", 1.1, 10), ("kite", 2.1, 20), ("kite", 3.1, 30)]
     assert feeds.standby() == [("fyers", 1.2, 10), ("fyers", 2.2, 20), ("fyers", 3.2, 30)]
 
 
@@ -62,6 +63,17 @@ def test_when_it_falls_silent_the_other_takes_over_without_a_hole(feeds: TwoFeed
     assert feeds.volume() == 70
 
 
+def test_heartbeats_alone_do_not_keep_the_other_from_taking_over(feeds: TwoFeeds) -> None:
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    for second in range(3, 16):
+        feeds.heartbeat(PREFERRED, second)
+        trade(feeds, range(second, second + 1), STANDBY)
+    feeds.store()
+    assert [at for _, at, _ in feeds.ticks()] == [1.1, 2.1, 2.2, *(at + 0.1 for at in range(3, 16))]
+    assert feeds.volume() == 150
+    assert feeds.gaps() == []
+
+
 def test_its_return_counts_nothing_twice(feeds: TwoFeeds) -> None:
     trade(feeds, range(1, 3), PREFERRED, STANDBY)
     feeds.disconnect(PREFERRED, 2.5)
@@ -79,7 +91,7 @@ def test_what_the_preferred_feed_has_not_sent_since_it_connected_comes_from_the_
 ) -> None:
     trade(feeds, range(1, 3), PREFERRED, STANDBY)
     feeds.tick(STANDBY, 2.5, 7, token=TCS)
-    feeds.heartbeat(PREFERRED, 3)
+    feeds.tick(PREFERRED, 3, 30)
     feeds.store()
     assert ("fyers", 2.5, 7) in feeds.ticks()
     assert ("fyers", 2.5, 7) not in feeds.standby()
@@ -149,6 +161,16 @@ def test_the_end_of_the_process_is_a_gap_of_both(feeds: TwoFeeds) -> None:
     ]
 
 
+def test_a_covered_gap_is_covered_no_longer_than_the_other_runs(feeds: TwoFeeds) -> None:
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.disconnect(PREFERRED, 2.5)
+    feeds.tick(STANDBY, 3, 30)
+    feeds.record(PREFERRED, RecordKind.STOPPED, b"session closed", 5)
+    feeds.record(PREFERRED, RecordKind.STARTED, b"next", 20)
+    feeds.store()
+    assert feeds.gaps() == [("kite", 2.1, 3.0, "fyers", [1]), ("kite", 3.0, None, None, [1])]
+
+
 def test_a_gap_of_the_feed_that_stands_by_is_covered(feeds: TwoFeeds) -> None:
     trade(feeds, range(1, 3), PREFERRED, STANDBY)
     feeds.disconnect(STANDBY, 2.5)
@@ -198,14 +220,40 @@ def test_what_is_held_outlives_a_restart(feeds: TwoFeeds) -> None:
     assert feeds.volume() == 30
 
 
+def test_packets_held_of_the_other_feed_that_the_database_refuses_block_nothing_else(
+    feeds: TwoFeeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = TickStore.commit
+
+    def refuse(store: TickStore, batch: Batch) -> None:
+        volumes = [*batch.ticks["day_volume"].tolist(), *batch.standby["day_volume"].tolist()]
+        if 666 in volumes:
+            raise RowsRefused("no such volume")
+        commit(store, batch)
+
+    monkeypatch.setattr(TickStore, "commit", refuse)
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.tick(STANDBY, 3, 666)
+    trade(feeds, range(4, 7), PREFERRED, STANDBY)
+    feeds.heartbeat(PREFERRED, 7)
+    feeds.store()
+    assert [at for broker, at, _ in feeds.ticks() if broker == "kite"] == [1.1, 2.1, 4.1, 5.1, 6.1]
+    (reason,) = fetch(feeds.database, "SELECT reason FROM rejected")
+    assert "stands by" in reason[0] and "no such volume" in reason[0]
+    before = feeds.ticks(), feeds.standby()
+    feeds.tick(PREFERRED, 9.5, 95)
+    feeds.store("second")
+    assert feeds.ticks()[:-1] == before[0]
+
+
 def test_instruments_are_apart(feeds: TwoFeeds) -> None:
     for second in range(1, 4):
         for feed in (PREFERRED, STANDBY):
             for place, token in enumerate((INFY, TCS)):
                 feeds.tick(feed, second + 0.1 * feed + 0.01 * place, second, token=token)
-    feeds.heartbeat(PREFERRED, 4)
+    feeds.tick(PREFERRED, 4, 4)
     drain(feeds.writer(batch_bytes=1))
-    assert len(feeds.ticks()) == len(feeds.standby()) == 6
+    assert (len(feeds.ticks()), len(feeds.standby())) == (7, 6)
 
 
 def test_a_rebuild_makes_what_was_stored_of_both(

@@ -47,6 +47,9 @@ class Counting:
         self.frames += len(frames)
         return decoded
 
+    def tells(self, frame: bytes) -> bool:
+        return True
+
     def reset(self) -> None:
         self.frames = 0
 

@@ -1,5 +1,7 @@
 """What packets mean: volumes, trades, extremes and stamps, whatever a connection does."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,11 @@ def test_a_session_that_has_not_traded_yet_counts_from_zero() -> None:
 def test_what_was_traded_during_a_disconnection_is_known_afterwards() -> None:
     assert volumes(Packet(volume=50), Packet(volume=80, at=60, connection=2)) == [MISSING, 30]
     assert trades(Packet(volume=50), Packet(volume=80, at=60, connection=2)) == [False, True]
+
+
+def test_a_packet_without_a_price_is_no_trade() -> None:
+    nothing = {"price": math.nan, "volume": MISSING, "traded_at": 0, "quantity": 0}
+    assert trades(*(Packet(at=at, **nothing) for at in range(3))) == [False, False, False]
 
 
 def test_the_packet_repeated_after_a_reconnection_is_no_trade() -> None:

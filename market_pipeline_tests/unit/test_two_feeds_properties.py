@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market_pipeline.brokers import kite_wire
@@ -12,7 +12,7 @@ from market_pipeline.market import Columns
 from market_pipeline.storage.ticks import Batch
 from market_pipeline.streaming.meaning import Interpreter
 from market_pipeline.streaming.memory import Memory
-from market_pipeline.streaming.outages import STALL_SECONDS
+from market_pipeline.streaming.outages import SILENT_SECONDS, STALL_SECONDS
 from market_pipeline.streaming.records import Record, RecordKind
 from market_pipeline_tests.builders import INFY, INSTRUMENTS, OPEN, TCS, Known, Packet, frame
 
@@ -93,7 +93,11 @@ def gaps(batches: Sequence[Batch]) -> list[tuple[object, ...]]:
     return [tuple(gap[:2] + gap[3:]) for batch in batches for gap in batch.gaps]
 
 
+RECONNECTED_TWICE = [("connect", 1, INFY, 0.3), ("heartbeat", 1, INFY, 0.3)] * 2
+
+
 @given(EVENTS, st.integers(1, 9), st.booleans())
+@example([*RECONNECTED_TWICE, ("cut", 0, INFY, 0.3), ("tick", 1, INFY, 0.3)], 1, False)
 def test_batches_and_restarts_change_nothing(events: list[Event], size: int, forgets: bool) -> None:
     records = journalled(events)
     whole, _ = interpreted(records, len(records), forgets=False)
@@ -131,8 +135,11 @@ def test_volume_is_counted_once_whoever_tells_it(events: list[Event]) -> None:
 def test_what_stood_by_came_while_the_preferred_feed_lived(events: list[Event]) -> None:
     records = journalled(events)
     batches, _ = interpreted(records, 1000, forgets=False)
-    frames = [r.received_at for r in records if r.kind is RecordKind.FRAME and r.feed == 0]
+    preferred = [r for r in records if r.kind is RecordKind.FRAME and r.feed == 0]
+    frames = [r.received_at for r in preferred]
+    told = [r.received_at for r in preferred if len(r.payload) > 1]
     for received_at in np.concatenate([batch.standby["received_at"] for batch in batches]).tolist():
-        before = max(at for at in frames if at // 1000 <= received_at)
-        after = min(at for at in frames if at // 1000 >= received_at)
-        assert after - before <= STALL_SECONDS * 1e9
+        for times, most in ((frames, STALL_SECONDS), (told, SILENT_SECONDS)):
+            before = max(at for at in times if at // 1000 <= received_at)
+            after = min(at for at in times if at // 1000 >= received_at)
+            assert after - before <= most * 1e9
