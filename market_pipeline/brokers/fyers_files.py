@@ -90,8 +90,9 @@ class PublicFiles:
         """Return what tokens are called on the data socket.
 
         A contract's topic says no more than its token; an index has a name there, which Fyers
-        publishes. Where that cannot be had today, the names that came with the SDK serve, and
-        indices that nobody here knows are taken for contracts: of those nothing will come.
+        publishes. Where that cannot be had today, or the master comes without indices, the names
+        that came with the SDK serve, and indices that nobody here knows are taken for contracts:
+        of those nothing will come.
         """
         indices = {
             segment: self._index_tickers(segment)
@@ -110,16 +111,16 @@ class PublicFiles:
         return f"if|{segment}|{_index_name(ticker, self._index_names())}"
 
     def _index_tickers(self, segment: str) -> Mapping[int, str]:
+        known = _KNOWN_INDICES.get(segment, {})
         try:
-            tickers: Mapping[int, str] = self._tickers(segment)
+            tickers = self._tickers(segment)
         except BrokerError as error:
             log.warning("only the best known indices are recognised: %s", error)
-            tickers = {
-                int(f"{segment}{index.fyers_token}"): index.ticker
-                for index in fyers_indices.INDICES
-                if index.fyers_token and segment == "1010"
-            }
-        return {token: ticker for token, ticker in tickers.items() if ticker.endswith("-INDEX")}
+            return known
+        listed = {token: name for token, name in tickers.items() if name.endswith("-INDEX")}
+        if known and not listed:
+            log.warning("%s lists no index: only the best known are recognised", SEGMENTS[segment])
+        return listed or known
 
     def _index_names(self) -> Mapping[str, str]:
         today = _today()
@@ -136,8 +137,7 @@ class PublicFiles:
     def _tickers(self, segment: str) -> dict[int, str]:
         kept = self._kept.get(segment)
         if kept is None or kept[0] != _today():
-            self._fetch(segment)
-            kept = self._kept[segment]
+            return _tickers_of(self._fetch(segment))
         return kept[1]
 
     def _fetch(self, segment: str) -> pl.DataFrame:
@@ -150,9 +150,8 @@ class PublicFiles:
                 raise UnexpectedReply(f"{name}: {error}") from None
         else:
             log.warning("the symbol master %s is empty", name)
-            master = pl.DataFrame(schema=INSTRUMENT_SCHEMA)
-        tickers = dict(master.select("token", "broker_symbol").iter_rows())
-        self._kept[segment] = (_today(), tickers)
+            return pl.DataFrame(schema=INSTRUMENT_SCHEMA)  # not kept: it may come yet today
+        self._kept[segment] = (_today(), _tickers_of(master))
         return master
 
     def _get(self, path: str, what: str) -> bytes:
@@ -173,6 +172,15 @@ def files_at(root: str) -> PublicFiles:
     """Return the one of this process for an address."""
     return PublicFiles(root)
 
+
+def _tickers_of(master: pl.DataFrame) -> dict[int, str]:
+    return dict(master.select("token", "broker_symbol").iter_rows())
+
+
+_KNOWN_INDICES: Mapping[str, Mapping[int, str]] = {
+    "1010": {int(f"1010{i.fyers_token}"): i.ticker for i in fyers_indices.INDICES if i.fyers_token}
+}
+"""Tickers of the indices that need no master, by the segment they are in."""
 
 _TOPIC_SEGMENTS = {f"{e}{s}": name for name, (e, s) in EXCHANGES.items()}
 

@@ -188,14 +188,11 @@ class Decoder:
     """
 
     remembers = True
+    tells = staticmethod(lambda frame: frame[2:3] == bytes([DATA]))
 
     def __init__(self) -> None:
         self._topics = Topics()
         self.depth_items = 0
-
-    def tells(self, frame: bytes) -> bool:
-        """Tell whether a frame is one of data."""
-        return frame[2:3] == bytes([DATA])
 
     def reset(self) -> None:
         """Begin a new connection, on which topic ids mean something else."""

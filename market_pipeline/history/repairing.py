@@ -31,7 +31,7 @@ class Filled(NamedTuple):
 
 
 class Repairer:
-    """Fills the gaps in the streams of one broker."""
+    """Fills gaps with the candles of one broker, the preferred one."""
 
     def __init__(
         self, database: Database, broker_name: str, work: Backfill, reconciler: Reconciler
@@ -50,7 +50,7 @@ class Repairer:
             DatabaseError: the gaps before are filled.
         """
         filled = Filled()
-        for gap in gaps.to_repair(self._database, self._broker_name, now - SETTLES_WITHIN, now):
+        for gap in gaps.to_repair(self._database, now - SETTLES_WITHIN, now):
             filled = Filled(*map(sum, zip(filled, self._fill(gap, now), strict=True)))
         return filled
 

@@ -201,11 +201,11 @@ def gap_repair() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def gap_sensor(
-    context: dg.SensorEvaluationContext, database: MarketDatabase, broker: MarketBroker
+    context: dg.SensorEvaluationContext, database: MarketDatabase
 ) -> dg.SensorResult | dg.SkipReason:
     """Fill gaps as soon as the minutes they touch have closed and settled."""
     now = datetime.now(UTC)
-    waiting = gaps.to_repair(database.open(), broker.name, now - SETTLES_WITHIN, now)
+    waiting = gaps.to_repair(database.open(), now - SETTLES_WITHIN, now)
     if not waiting:
         return dg.SkipReason("no gap waits")
     if is_unfinished(context.instance, gap_repair.name, now - _GIVEN_UP_AFTER):

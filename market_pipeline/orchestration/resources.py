@@ -72,3 +72,8 @@ class MarketBroker(dg.ConfigurableResource):  # type: ignore[type-arg]
     def names(self) -> list[str]:
         """Of every broker, the preferred one's first."""
         return [each.broker.value for each in self.settings.each_broker]
+
+    @property
+    def per_stream(self) -> int:
+        """How many instruments a stream has at most: what the smaller connection carries."""
+        return min(each.max_tokens_per_stream for each in self.open_all())

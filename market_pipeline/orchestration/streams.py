@@ -1,12 +1,13 @@
 """Keeps one streaming run alive for each stream that is wanted while its exchanges are open."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import dagster as dg
 
+from market_pipeline.errors import DatabaseError
 from market_pipeline.orchestration.plan import Attempt, End, Memory, Phase, Start, StreamRun, plan
 from market_pipeline.orchestration.resources import MarketBroker, MarketDatabase
 from market_pipeline.orchestration.ticks import (
@@ -17,6 +18,8 @@ from market_pipeline.orchestration.ticks import (
     tick_stream,
 )
 from market_pipeline.sessions import Calendar, trading_date
+from market_pipeline.storage import gaps
+from market_pipeline.storage.database import Database
 from market_pipeline.streaming.identity import is_gone
 
 _MARGIN = timedelta(minutes=15)  # as in the supervisor, which ends the stream by it
@@ -49,9 +52,10 @@ def tick_stream_sensor(
     """Start streams that are wanted and do not run; end runs that are dead, double or unwanted."""
     store = database.open()
     now = datetime.now(UTC)
+    desired = desired_streams(store, broker)
     wanted = [
         stream
-        for stream, exchanges in desired_streams(store, broker).items()
+        for stream, exchanges in desired.items()
         if any(_may_start(broker.settings.calendar, exchange, now) for exchange in exchanges)
     ]
     rows = store.query("stream_ages").to_dicts()
@@ -61,6 +65,8 @@ def tick_stream_sensor(
     decided = plan(wanted, runs, _memory(context.cursor, stored), now.timestamp())
     for end in decided.end:
         _end(context, end)
+    _settle(context, store, [row["stream"] for row in rows if _is_left(row, desired)])
+    _end_gaps(context, store, broker)
     return dg.SensorResult(
         run_requests=[_request(start, trading_date(now).isoformat()) for start in decided.start],
         skip_reason=None if decided.start else _state(wanted, decided.waiting),
@@ -72,6 +78,30 @@ def _may_start(calendar: Calendar, exchange: str, now: datetime) -> bool:
     return calendar.is_open(exchange, now, _MARGIN) and calendar.is_open(
         exchange, now + _LAST_START, _MARGIN
     )
+
+
+def _is_left(row: dict[str, Any], desired: Collection[str]) -> bool:
+    """Tell whether a row is of a stream that nobody wants any more, open exchange or not."""
+    return row["stream"] not in desired and row["state"] != "stopped"
+
+
+def _settle(context: dg.SensorEvaluationContext, store: Database, left: list[str]) -> None:
+    """Let what is said of these streams end; a run that still ends in order says so itself."""
+    if not left:
+        return
+    try:
+        store.execute("settle_streams", streams=left)
+    except DatabaseError as error:
+        # A database that takes nothing just now must keep no stream from being started.
+        context.log.warning(f"{', '.join(left)} cannot be settled: {error}")
+
+
+def _end_gaps(context: dg.SensorEvaluationContext, store: Database, broker: MarketBroker) -> None:
+    """Let gaps of streams that are gone for good end with what others carry in their place."""
+    try:
+        gaps.end_abandoned(store, broker.names, broker.per_stream)
+    except DatabaseError as error:
+        context.log.warning(f"gaps of streams that are not wanted stay open: {error}")
 
 
 def _memory(cursor: str | None, stored: dict[str, int]) -> Memory:

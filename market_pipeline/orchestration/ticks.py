@@ -153,8 +153,7 @@ def tick_stream() -> None:
 
 def desired_streams(store: Database, broker: MarketBroker) -> dict[str, list[str]]:
     """Return the streams that the subscriptions need, and the exchanges of each."""
-    per_stream = min(each.max_tokens_per_stream for each in broker.open_all())
-    rows = store.query("desired_streams", brokers=broker.names, per_stream=per_stream)
+    rows = store.query("desired_streams", brokers=broker.names, per_stream=broker.per_stream)
     return {stream: list(exchanges) for stream, _, exchanges in rows.iter_rows()}
 
 

@@ -1,5 +1,6 @@
 """The ledger of gaps, as far as filling them goes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,12 +18,21 @@ class Gap(NamedTuple):
     repair_attempts: int
 
 
-def to_repair(database: Database, broker: str, closed_before: datetime, now: datetime) -> list[Gap]:
-    """Return the gaps of a broker's streams that wait to be filled, the newest first.
+def end_abandoned(database: Database, brokers: Sequence[str], per_stream: int) -> None:
+    """End gaps of streams that are gone for good, for what others carry or nobody wants any more.
+
+    `brokers` are those whose streams are wanted, the preferred one first.
+    """
+    values = {"brokers": list(brokers), "per_stream": per_stream}
+    database.execute("end_abandoned_gaps", **values)
+
+
+def to_repair(database: Database, closed_before: datetime, now: datetime) -> list[Gap]:
+    """Return the gaps that wait to be filled, the newest first, whichever stream had them.
 
     Only those whose minutes had all closed before an instant.
     """
-    rows = database.query("gaps_to_repair", broker=broker, closed_before=closed_before, now=now)
+    rows = database.query("gaps_to_repair", closed_before=closed_before, now=now)
     return [Gap(*row) for row in rows.iter_rows()]
 
 

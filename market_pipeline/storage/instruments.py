@@ -239,7 +239,18 @@ def wanted_tokens(
 ) -> pl.DataFrame:
     """Return what a stream is to carry now: see sql/queries/stream_tokens.sql.
 
-    The preferred broker comes first; column `broker` says whose token each row has.
+    The preferred broker comes first; column `broker` says whose token each row has. Whichever
+    stream asks first puts newcomers on one, for good: nothing is ever carried by two, and what is
+    carried is not moved when others leave.
+
+    Raises:
+        DatabaseUnavailable: call again later.
     """
-    names = list(brokers)
-    return database.query("stream_tokens", brokers=names, stream=stream, per_stream=per_stream)
+    limits = {"brokers": list(brokers), "per_stream": per_stream}
+    rows = database.query("stream_tokens", stream=stream, **limits)
+    if rows.is_empty() or rows["has_newcomers"].any():
+        with database.transaction() as connection:
+            run(connection, "lock_places")
+            run(connection, "place_newcomers", **limits)
+        rows = database.query("stream_tokens", stream=stream, **limits)
+    return rows.drop("has_newcomers")

@@ -110,6 +110,7 @@ class TickStore:
             position = Position(*found)
             values = {"brokers": list(self._brokers), "at": position.last_received_at}
             run(connection, "end_foreign_gaps", stream=self._stream, **values)
+            run(connection, "begin_gaps_again", stream=self._stream, **values)
         return position
 
     def commit(self, batch: Batch) -> None:

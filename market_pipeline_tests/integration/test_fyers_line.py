@@ -28,7 +28,7 @@ from market_pipeline.errors import (
     TokenExpired,
 )
 from market_pipeline.market import Mode
-from market_pipeline_tests.fyers_line_cases import INFY, NIFTY, TOPICS, Bench, jwt
+from market_pipeline_tests.fyers_line_cases import INFY, MASTERS, NIFTY, TOPICS, Bench, jwt
 from market_pipeline_tests.fyers_line_cases import bench as bench
 from market_pipeline_tests.line_cases import SECRET, descriptors, until
 
@@ -272,3 +272,20 @@ def test_a_master_is_fetched_once_a_day(bench: Bench) -> None:
     for _ in range(3):
         assert files.ticker(INFY) == "NSE:INFY-EQ"
     assert bench.peer.asked == ["/sym_details/NSE_CM.csv"]
+
+
+@pytest.mark.parametrize("master", ["", MASTERS["NSE_CM"].splitlines()[1]])
+def test_a_master_without_indices_does_not_make_contracts_of_those_that_are_known(
+    bench: Bench, master: str
+) -> None:
+    bench.peer.files["/sym_details/NSE_CM.csv"] = master
+    files = fyers_files.PublicFiles(bench.root)
+    assert files.topics([INFY, NIFTY]) == {TOPICS[INFY], TOPICS[NIFTY]}
+
+
+def test_an_empty_master_is_not_kept(bench: Bench) -> None:
+    bench.peer.files["/sym_details/NSE_CM.csv"] = ""
+    files = fyers_files.PublicFiles(bench.root)
+    assert files.tickers([INFY]) == {}
+    bench.peer.files["/sym_details/NSE_CM.csv"] = MASTERS["NSE_CM"]
+    assert files.ticker(INFY) == "NSE:INFY-EQ"

@@ -197,3 +197,26 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_repository_has_the_folder_sql() -> None:
     assert (sql_files.sql_folder() / "migrations").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("taken", "following"), [([], 1), ([1], 2), ([1, 2], 3), ([1, 31000], 2), ([32767], 1)]
+)
+def test_numbers_of_brokers_that_were_used_up_for_nothing_are_free_again(
+    url: str, tmp_path: Path, taken: list[int], following: int
+) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(sql_files.sql_folder() / "migrations", before)
+    for file in before.glob("00[2-9]*.sql"):
+        file.unlink()
+    migrations.migrate(url, before)
+    add = "INSERT INTO feeds (broker) VALUES ('new') RETURNING feed"
+    with psycopg.connect(url) as connection:
+        for feed in taken:
+            old = "INSERT INTO feeds (feed, broker) OVERRIDING SYSTEM VALUE VALUES (%s, %s)"
+            connection.execute(old, [feed, f"broker {feed}"])
+        connection.execute("SELECT setval(pg_get_serial_sequence('feeds', 'feed'), 32767)")
+    with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
+        rows(url, add)
+    migrations.migrate(url)
+    assert rows(url, add) == [(following,)]

@@ -104,6 +104,30 @@ def test_a_stream_that_stores_nothing_is_not_started_again_at_once(
     assert "starts again in" in str(evaluate(instance, store, cursor=second.cursor).skip_reason)
 
 
+def test_a_stream_that_nobody_wants_any_more_is_in_no_trouble(
+    instance: dg.DagsterInstance, store: Database
+) -> None:
+    for stream, state, seconds in [
+        ("kite-0", "failed", 60),
+        ("kite-1", "streaming", 60),
+        ("kite-2", "streaming", 5),
+        ("simulator-0", "failed", 60),
+    ]:
+        cases.run_sql(
+            store,
+            "INSERT INTO streams (stream, broker, run_id, state, detail, started_at, heartbeat_at)"
+            " VALUES (%(stream)s, 'kite', '', %(state)s, 'why', now(),"
+            " now() - make_interval(secs => %(seconds)s))",
+            stream=stream,
+            state=state,
+            seconds=seconds,
+        )
+    evaluate(instance, store)
+    found = cases.rows(store, "SELECT stream, state, detail FROM streams ORDER BY stream")
+    assert [each["state"] for each in found] == ["stopped", "stopped", "streaming", "failed"]
+    assert found[0]["detail"] == "nobody wants it any more; it was failed: why"
+
+
 def silent_run(instance: dg.DagsterInstance, store: Database) -> dg.DagsterRun:
     run = launched(instance, store, dg.DagsterRunStatus.STARTED)
     cases.run_sql(

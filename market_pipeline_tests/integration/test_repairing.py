@@ -119,6 +119,14 @@ def test_a_gap_of_a_whole_stream_is_filled_for_all_that_is_subscribed(day: Day) 
     assert all(day.is_true(name) for name in day.ids)
 
 
+def test_a_gap_of_a_stream_of_another_broker_is_filled_by_the_one_there_is(day: Day) -> None:
+    day.store_ticks({"NSE:RELIANCE": HOLE})
+    day.gap(day.minute(60), day.minute(61) + timedelta(seconds=30), "NSE:RELIANCE")
+    run_sql(day.database, "UPDATE gaps SET stream = 'kite-0', broker = 'kite'")
+    assert day.repair().gaps == 1
+    assert day.is_true("NSE:RELIANCE")
+
+
 def test_candles_in_a_gap_that_agree_with_the_broker_stay_ours(day: Day) -> None:
     day.store_ticks()
     day.gap(day.minute(60), day.minute(62), "NSE:RELIANCE")

@@ -74,10 +74,11 @@ def test_one_broker_alone_carries_what_it_offers(both: Database) -> None:
 
 
 def test_what_one_broker_takes_off_its_list_stays_where_it_is_at_the_other(both: Database) -> None:
+    assert carried(both, BROKERS, "kite-1", 2) == at("kite", 3, 4) | at("fyers", 3, 4)
     sync(both, *ROWS[1:4], *OTHERS, day=TOMORROW)
     sync(both, *map(elsewhere, ROWS[2:] + OTHERS), broker="fyers", day=TOMORROW)
-    # The first is at no broker any more, so those after it move up.
-    assert carried(both, BROKERS, "kite-0", 2) == at("kite", 2, 3) | at("fyers", 3)
+    assert carried(both, BROKERS, "kite-0", 2) == at("kite", 2)  # the first is nowhere any more
+    assert carried(both, BROKERS, "kite-1", 2) == at("kite", 3, 4) | at("fyers", 3, 4)
 
 
 def test_the_others_of_a_row_tell_the_same_at_both_brokers(both: Database) -> None:

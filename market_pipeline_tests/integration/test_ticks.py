@@ -1,5 +1,7 @@
 """Ticks are stored as they are, with the journal's position, by one owner."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 
 from market_pipeline.errors import PositionLost, StreamTakenOver
 from market_pipeline.market import MISSING, TICK_COLUMNS, Columns
-from market_pipeline.storage.database import Database
+from market_pipeline.storage.database import Database, connect
+from market_pipeline.storage.tick_copy import TickCopy
 from market_pipeline.storage.ticks import Batch, Rejected, TickStore
-from market_pipeline_tests.builders import DAY, OPEN, Tick, fetch, tick_columns
+from market_pipeline_tests.builders import DAY, OPEN, Tick, eventually, fetch, tick_columns
 
 TIMES = {"time", "exchange_time", "received_at"}
 NULLABLE = (
@@ -140,3 +143,28 @@ def test_what_is_rejected_is_kept_whole(database: Database) -> None:
     assert fetch(database, "SELECT stream, position, reason, payload FROM rejected") == [
         ("test-0", 3, "why", b"\x00\xff")
     ]
+
+
+def find_feeds(database: Database, *brokers: str) -> None:
+    with closing(connect(database.url)) as connection, connection.transaction():
+        TickCopy.of(connection, brokers)
+
+
+def test_a_broker_that_has_a_number_uses_up_no_other(database: Database) -> None:
+    for _ in range(5):
+        find_feeds(database, "kite", "fyers")
+    find_feeds(database, "kite", "other")
+    numbers = dict(fetch(database, "SELECT broker, feed FROM feeds"))
+    assert numbers == {"kite": 1, "fyers": 2, "other": 3}
+
+
+@pytest.mark.needs_real_server("two transactions are open at once")
+def test_processes_that_add_a_broker_at_once_agree_about_its_number(database: Database) -> None:
+    with closing(connect(database.url)) as first, ThreadPoolExecutor() as pool:
+        with first.transaction():
+            TickCopy.of(first, ["kite"])
+            second = pool.submit(find_feeds, database, "kite", "fyers")
+            waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
+            eventually(lambda: fetch(database, waiting), "the second did not wait for the first")
+        second.result()
+    assert fetch(database, "SELECT broker FROM feeds ORDER BY feed") == [("kite",), ("fyers",)]

@@ -177,3 +177,9 @@ def test_a_client_that_is_gone_leaves_nothing_half_done(server: Server) -> None:
     other.execute("INSERT INTO prices VALUES (%s, 1)", [START])
     other.close()
     assert server.count() == 0
+
+
+def test_a_client_keeps_its_schema_however_often_it_resets_its_settings(server: Server) -> None:
+    for _ in range(3):
+        server.connection.execute("RESET ALL", prepare=True)
+        assert server.count() == 0

@@ -21,7 +21,7 @@ export class Client {
   isStale = false // settings in force are not `settings`
   channels = new Set()
   #isMidwayThen = false // when it has been given the rest
-  #statements = new Set() // names in the backend
+  #statements = new Map() // by their names in the backend
   #abandoned = []
   #unnamed = ''
   #number = 0
@@ -81,11 +81,16 @@ export class Client {
 
   #translate(received) {
     const letter = letterOf(received)
-    if (letter === 'Q') return query(this.#rewritten(stringAt(received, 5)[0]))
+    if (letter === 'Q') {
+      const [sql] = stringAt(received, 5)
+      this.#note(sql)
+      return query(this.#rewritten(sql))
+    }
     if (letter === 'P') return this.#parse(received)
     if (letter === 'B') {
       const [portal, afterPortal] = stringAt(received, 5)
       const [name, rest] = stringAt(received, afterPortal)
+      this.#note(this.#statements.get(this.#named(name)) ?? '') // each time one is executed
       const begin = strings(portal, this.#named(name))
       return message('B', Buffer.concat([begin, received.subarray(rest)]))
     }
@@ -99,9 +104,8 @@ export class Client {
 
   // The statement as the backend is to see it, which knows the names of all clients' statements.
   #rewritten(sql) {
-    this.#note(sql)
     if (DEALLOCATE_ALL.test(sql)) {
-      this.#abandoned.push(...this.#statements)
+      this.#abandoned.push(...this.#statements.keys())
       this.#statements.clear()
       return 'UNLISTEN nobody' // does nothing
     }
@@ -119,7 +123,7 @@ export class Client {
       if (this.#statements.delete(this.#unnamed)) this.#abandoned.push(this.#unnamed)
       this.#unnamed = `${this.id}#${this.#number++}`
     }
-    this.#statements.add(this.#named(name))
+    this.#statements.set(this.#named(name), sql)
     const begin = strings(this.#named(name), rewritten)
     return message('P', Buffer.concat([begin, received.subarray(rest)]))
   }
@@ -130,7 +134,7 @@ export class Client {
 
   // Messages that end statements that can no longer be executed.
   forget() {
-    const unwanted = this.isGone ? [...this.#abandoned, ...this.#statements] : this.#abandoned
+    const unwanted = this.isGone ? [...this.#abandoned, ...this.#statements.keys()] : this.#abandoned
     this.#abandoned = []
     return unwanted.map(closing)
   }

@@ -1,6 +1,7 @@
 """What packets mean: volumes, trades, extremes and stamps, whatever a connection does."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,8 +59,8 @@ def test_what_was_traded_during_a_disconnection_is_known_afterwards() -> None:
 
 
 def test_a_packet_without_a_price_is_no_trade() -> None:
-    nothing = {"price": math.nan, "volume": MISSING, "traded_at": 0, "quantity": 0}
-    assert trades(*(Packet(at=at, **nothing) for at in range(3))) == [False, False, False]
+    nothing = Packet(price=math.nan, volume=MISSING, traded_at=0, quantity=0)
+    assert trades(*(replace(nothing, at=at) for at in range(3))) == [False, False, False]
 
 
 def test_the_packet_repeated_after_a_reconnection_is_no_trade() -> None:

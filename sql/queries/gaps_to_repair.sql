@@ -4,5 +4,4 @@ FROM gaps
 WHERE repaired_by IS NULL AND covered_by IS NULL
 AND date_trunc('minute', ended_at) + INTERVAL '1 minute' <= :closed_before
 AND (repair_after IS NULL OR repair_after <= :now)
-AND left(stream, length(:broker::text) + 1) = :broker::text || '-'
 ORDER BY started_at DESC, gap_id
