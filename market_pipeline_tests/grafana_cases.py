@@ -155,9 +155,14 @@ def _type(oid: int) -> str:
 
 
 def options(answer: Rows) -> list[tuple[str, str]]:
-    """Return value and text of each option that a variable's query gives."""
-    if "__value" in answer.columns and "__text" in answer.columns:
+    """Return value and text of each option that a variable's query gives.
+
+    Either both have a column, or the only column is both: Grafana 12.4.0 takes the first of
+    several, later versions make options of all of them, so there must be no other.
+    """
+    if set(answer.columns) == {"__value", "__text"}:
         return list(zip(answer.column("__value"), answer.column("__text"), strict=True))
+    assert len(answer.columns) == 1, answer.columns
     return [(row[0], row[0]) for row in answer.rows]
 
 

@@ -2,7 +2,8 @@
 
 Variables are replaced in the browser and macros in the server; for alerts the latter alone. As
 packages/grafana-sql (SqlDatasource.ts) and pkg/tsdb/grafana-postgresql-datasource (macros.go,
-sqleng) of Grafana 12 do it, and the formats of variables as @grafana/scenes (formatRegistry.ts).
+sqleng) of Grafana 12.4 do it, and the formats of variables as @grafana/scenes (formatRegistry.ts);
+what is searched for as its QueryVariable.tsx and SQLVariableSupport.ts of the former.
 """
 
 import re
@@ -54,8 +55,9 @@ class Range:
 
 
 def in_browser(sql: str, variables: Mapping[str, Value], search: str = "") -> str:
-    """Replace variables; what is no variable stays as it is."""
-    known = {**variables, "__searchFilter": f"{search}%"}
+    """Replace variables; what is no variable stays as it is, so where nothing is searched for
+    that of the search as well."""
+    known = {**variables, "__searchFilter": search} if search else variables
 
     def replaced(match: re.Match[str]) -> str:
         name = match[1] or match[2] or match[4]

@@ -51,7 +51,8 @@ def choice(name: str, label: str, description: str, query: str) -> QueryVariable
 
     A column `__value` is the variable's value and `__text` what is shown; a single column is both.
     It is asked when the dashboard is opened and when a variable in it has changed, not each time
-    that the dashboard is refreshed; with $__searchFilter in it also with whatever is typed.
+    that the dashboard is refreshed; with '${__searchFilter}' in it also with whatever is typed,
+    which stands there unreplaced until something is.
     """
     variable = QueryVariable(name).label(label).description(description).datasource(DATA_SOURCE)
     variable = variable.query(sql(query)).definition(sql(query)).multi(False).include_all(False)

@@ -12,9 +12,6 @@ from grafana.generator.panels import Text
 
 UID = "pipeline_health"
 
-_HOLE_MILLISECONDS = 60_000  # without a sample
-
-
 STATES = {
     "streaming": ("streaming", look.GOOD),
     "starting": ("starting", look.NEUTRAL),
@@ -172,7 +169,7 @@ def _ticks() -> list[Builder[Panel]]:
 def _line(name: str, unit: str, title: str, description: str) -> timeseries.Panel:
     text = Text(title, description)
     panel = panels.time_series(text, f"pipeline_health/{name}", unit, (12, 8))
-    return panel.min(0).insert_nulls(_HOLE_MILLISECONDS).interval("15s")
+    return panel.min(0).interval("15s")
 
 
 def _candles() -> list[Builder[Panel]]:

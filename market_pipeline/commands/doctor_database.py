@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from market_pipeline import brokers
 from market_pipeline.commands.doctor_machine import clock
 from market_pipeline.commands.findings import Check, Finding, Patient, ok, problem, warning
 from market_pipeline.errors import DatabaseError
@@ -85,9 +86,13 @@ def streams(patient: Patient) -> Iterator[Finding]:
     rows = _database(patient).query("stream_status").to_dicts()
     if not rows:
         yield ok("streams", "none has ever run")
+    wanted = _wanted_streams(patient) if rows else set()
     for row in rows:
         name, state, age = f"stream {row['stream']}", row["state"], row["heartbeat_age"]
-        if state in _RUNNING and age > _SILENT_SECONDS:
+        is_silent = state not in _RUNNING or age > _SILENT_SECONDS
+        if is_silent and row["stream"] not in wanted:
+            yield ok(name, f"{state}, and nobody wants it any more")
+        elif state in _RUNNING and is_silent:
             told = f"says that it is {state}, but gave no sign of life for {age:.0f} s"
             yield problem(name, told, "see whether the pipeline runs: `market-pipeline up`")
         elif state in _TROUBLE:
@@ -99,6 +104,18 @@ def streams(patient: Patient) -> Iterator[Finding]:
             yield warning(name, told, "see streams.stale_instruments; are they still traded?")
         else:
             yield ok(name, f"{state}, {row['instruments']} instruments, {row['ticks']} ticks")
+
+
+def _wanted_streams(patient: Patient) -> set[str]:
+    """Return those that the subscriptions need of the brokers that are set, open or not."""
+    each_broker = patient.settings.each_broker
+    opened = [brokers.open_broker(each) for each in each_broker]
+    rows = _database(patient).query(
+        "desired_streams",
+        brokers=[each.broker.value for each in each_broker],
+        per_stream=min(broker.max_tokens_per_stream for broker in opened),
+    )
+    return set(rows["stream"])
 
 
 def archive(patient: Patient) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from market_pipeline import brokers
+from market_pipeline import brokers, services
 from market_pipeline.api.auth import Keys
 from market_pipeline.archive.store import FolderStore, open_store
 from market_pipeline.brokers.login import TokenStore
@@ -156,10 +156,22 @@ def _archive_folder(folder: Path) -> Finding:
 
 
 def access_to_the_api(patient: Patient) -> Iterator[Finding]:
-    """Say who may use the API; with an address other machines reach it needs keys."""
-    keys = Keys.of(patient.settings)
-    who = "those with a key" if keys else "everybody on this machine"
-    yield ok("API", f"at {patient.settings.api_host}:{patient.settings.api_port}, for {who}")
+    """Say who may use the API; with an address other machines reach it needs keys.
+
+    Without keys that is known where it runs alone: a container of another service is not told them.
+    """
+    keys, host, port = (
+        Keys.of(patient.settings),
+        patient.settings.api_host,
+        patient.settings.api_port,
+    )
+    if keys:
+        yield ok("API", f"at {host}:{port}, for those with a key")
+    elif services.is_taken(port, host):
+        yield ok("API", f"at {host}:{port}, for everybody on this machine")
+    else:
+        told = f"nothing answers at {host}:{port}; who may use one that runs elsewhere is"
+        yield ok("API", f"{told} not known here")
 
 
 def versions(patient: Patient) -> Iterator[Finding]:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from market_pipeline.commands.connected import configured
+from market_pipeline.config import PROTOCOLS, Settings
+from market_pipeline.errors import ConfigurationError
 from market_pipeline.simulator import fyers_server, kite_server
 from market_pipeline.simulator.kite_server import SimulatorOptions
 
@@ -21,8 +23,9 @@ class SimulatedBroker(StrEnum):
 
 def simulator(  # noqa: PLR0913 - each is an option of the command line
     broker: Annotated[
-        SimulatedBroker, typer.Option(help="Whose protocol to speak.")
-    ] = SimulatedBroker.KITE,
+        SimulatedBroker | None,
+        typer.Option(help="Whose protocol to speak.", show_default="what BROKER says, or kite"),
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to answer at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7600,
     api_key: Annotated[str, typer.Option(help="The only API key that is accepted.")] = "simulator",
@@ -48,8 +51,13 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
     ] = None,
     rate_limits: Annotated[bool, typer.Option(help="Refuse too many requests, as Kite.")] = True,
     always_open: Annotated[
-        bool, typer.Option("--always-open/--exchange-hours", help="When there is trading.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--always-open/--exchange-hours",
+            help="When there is trading.",
+            show_default="what SIMULATOR_ALWAYS_OPEN says",
+        ),
+    ] = None,
     settle_seconds: Annotated[
         int, typer.Option(min=0, help="How far candles of history are behind the trades.")
     ] = 10,
@@ -66,6 +74,7 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
 ) -> None:
     """Run a simulated exchange that speaks a broker's protocol."""
     settings = configured()
+    protocol = broker or _protocol(settings)
     options = SimulatorOptions(
         host=host,
         port=port,
@@ -80,12 +89,23 @@ def simulator(  # noqa: PLR0913 - each is an option of the command line
         speed=speed,
         start_when_subscribed=start_when_subscribed,
         rate_limits=rate_limits,
-        always_open=always_open,
+        always_open=settings.simulator_always_open if always_open is None else always_open,
         settle_seconds=settle_seconds,
         recent_listings=recent_listings,
         calendar_file=settings.calendar_file,
         ledger=ledger,
         starts_at=starts_at,
     )
-    server = fyers_server if broker is SimulatedBroker.FYERS else kite_server
+    server = fyers_server if protocol is SimulatedBroker.FYERS else kite_server
     server.serve(options, lambda url: typer.echo(f"listening on {url}"))
+
+
+def _protocol(settings: Settings) -> SimulatedBroker:
+    """Return what the simulated broker that BROKER names speaks, Kite's if it names a real one."""
+    if settings.is_simulated and settings.standby_broker is not None:
+        raise ConfigurationError(
+            f"BROKER is {settings.broker_names}, and one simulated exchange speaks one protocol: "
+            "say which with --broker. `market-pipeline up` runs both, docker compose one alone: "
+            "there set BROKER to simulator or fyers_simulator"
+        )
+    return SimulatedBroker(PROTOCOLS.get(settings.broker, SimulatedBroker.KITE))

@@ -22,41 +22,6 @@ def today() -> date:
     return trading_date(datetime.now(UTC))
 
 
-def add_stream(database: Database, name: str, state: str, seconds_ago: int) -> None:
-    run_sql(
-        database,
-        "INSERT INTO streams (stream, broker, run_id, state, started_at, heartbeat_at) VALUES"
-        " (%(name)s, 'simulator', '', %(state)s, now(), now() - %(ago)s * interval '1 second')",
-        name=name,
-        state=state,
-        ago=seconds_ago,
-    )
-
-
-def test_stream_whose_process_died_has_no_heartbeat(database: Database) -> None:
-    add_stream(database, "alive", "streaming", 2)
-    add_stream(database, "dead", "streaming", 60)
-    add_stream(database, "over", "stopped", 600)
-    found = told(database, "stream, state", "dashboard_streams ORDER BY stream")
-    assert found == [("alive", "streaming"), ("dead", "no_heartbeat"), ("over", "stopped")]
-
-
-def test_history_puts_samples_together(database: Database) -> None:
-    run_sql(
-        database,
-        "INSERT INTO stream_samples SELECT timestamptz '2026-01-23 04:00Z' + n * interval '15 s',"
-        " 'simulator-0', CASE n WHEN 0 THEN 'connecting' ELSE 'streaming' END, 2, n % 2, 7, n, 10,"
-        " n, 20, 30, 100 * n, n FROM generate_series(0, 7) AS n",
-    )
-    history = "dashboard_stream_history('2026-01-23 04:00Z', '2026-01-23 05:00Z', 60000)"
-    columns = "extract(minute FROM time), state, ticks_per_second, backlog_bytes, reconnects"
-    assert told(database, columns, history) == [
-        (0, "streaming", 1.5, 300, 3),
-        (1, "streaming", 5.5, 700, 4),
-    ]
-    assert told(database, "lag_ms, lag_p95_ms, lag_max_ms", history)[1] == (10, 6.85, 7)
-
-
 @pytest.mark.parametrize(
     ("columns", "values", "outcome"),
     [

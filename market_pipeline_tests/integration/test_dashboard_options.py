@@ -88,6 +88,16 @@ def test_volume_of_an_earlier_day_is_not_today_s(market: Market) -> None:
     assert shown[110]["call_volume"] is None
 
 
+def test_forward_comes_of_options_that_have_traded(database: Database) -> None:
+    market = Market(database)
+    for strike, call, put in [(100, 0, 0), (110, 9, 0), (120, 7, 4), (130, 2, 9)]:
+        for kind, price in {"CE": call, "PE": put}.items():
+            contract: dict[str, Any] = {"underlying": "NIFTY", "expiry": NEAR, "strike": strike}
+            market.list(f"{kind}{strike}", kind, **contract)
+            market.tick(f"{kind}{strike}", OPENING, price)
+    assert {row["forward"] for row in chain(market).values()} == {123}
+
+
 def test_forward_is_where_call_and_put_are_closest(market: Market) -> None:
     assert {row["forward"] for row in chain(market).values()} == {121}
 

@@ -212,8 +212,9 @@ def test_repaired_minutes_that_follow_each_other_are_one_mark(market: Market) ->
 @pytest.mark.parametrize(
     ("typed", "labels"),
     [
-        ("%", {"NSE:INFY", "NSE:TCS"}),
-        ("nse wip%", {"NSE:WIPRO"}),
+        ("", {"NSE:INFY", "NSE:TCS"}),
+        ("${__searchFilter}", {"NSE:INFY", "NSE:TCS"}),
+        ("nse wip", {"NSE:WIPRO"}),
         ("tcs%", {"NSE:TCS"}),
         ("'; DROP TABLE ticks; --%", set()),
     ],

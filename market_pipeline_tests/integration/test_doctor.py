@@ -30,7 +30,7 @@ ARCHIVED = (
 
 @pytest.fixture
 def patient(shared_database: Database, tmp_path: Path) -> Patient:
-    fetch(shared_database, "TRUNCATE streams")
+    fetch(shared_database, "TRUNCATE streams, instruments CASCADE")
     fetch(shared_database, "DELETE FROM archives")
     fetch(shared_database, "SELECT drop_tick_day(day) FROM tick_days")
     settings = settings_of(shared_database, tmp_path)
@@ -62,6 +62,23 @@ def stream(patient: Patient, state: str, seconds: int = 0, stale: int = 0) -> No
         seconds,
         stale,
     )
+
+
+def subscribe(patient: Patient) -> None:
+    """Subscribe an instrument, so that stream simulator-0 is wanted."""
+    database = database_of(patient)
+    ((number,),) = fetch(
+        database,
+        "INSERT INTO instruments (exchange, segment, exchange_token, symbol, name, kind)"
+        " VALUES ('NSE', 'CM', '1', 'INFY', 'Infosys', 'EQ') RETURNING instrument_id",
+    )
+    fetch(
+        database,
+        "INSERT INTO broker_instruments (broker, token, broker_symbol, instrument_id)"
+        " VALUES ('simulator', 1, 'INFY', %s)",
+        number,
+    )
+    fetch(database, "INSERT INTO subscriptions (instrument_id) VALUES (%s)", number)
 
 
 def test_a_sound_database_has_neither_problem_nor_warning(patient: Patient) -> None:
@@ -116,9 +133,17 @@ def test_policies_that_are_not_as_settings_say_are_a_problem(patient: Patient) -
 def test_streams_that_ail_are_told(
     patient: Patient, state: str, seconds: int, stale: int, verdict: Verdict
 ) -> None:
+    subscribe(patient)
     stream(patient, state, seconds, stale)
     found = only(doctor_database.streams, patient)
     assert (found.verdict, found.what) == (verdict, "stream simulator-0")
+
+
+@pytest.mark.parametrize("state", ["failed", "streaming"])
+def test_a_stream_that_nobody_wants_any_more_ails_nobody(patient: Patient, state: str) -> None:
+    stream(patient, state, seconds=9999)
+    found = only(doctor_database.streams, patient)
+    assert (found.verdict, found.told) == (OK, f"{state}, and nobody wants it any more")
 
 
 def test_a_day_past_its_time_without_an_archive_is_a_warning(patient: Patient) -> None:

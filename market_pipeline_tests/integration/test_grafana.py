@@ -70,6 +70,7 @@ def complaints(statement: Statement, answer: Rows) -> Iterator[str]:
             yield "its rows are not in the order of time"
     needed = {
         "annotation": {"time": TIMES, "text": WORDS, "tags": WORDS},
+        "variable": dict.fromkeys(columns, WORDS),
         "candlestick": dict.fromkeys(("open", "high", "low", "close", "volume"), NUMBERS),
         "alert": {"value": NUMBERS},
     }.get(statement.kind, {})
@@ -89,6 +90,17 @@ def test_query_answers_what_its_panel_needs(
     answer = grafana.ask(statement, variables.get(statement.owner))
     assert answer.rows, "it has no rows, though there is something to show"
     assert list(complaints(statement, answer)) == []
+
+
+def test_instruments_to_choose_from_are_those_subscribed_until_something_is_typed(
+    grafana: Grafana,
+) -> None:
+    [statement] = {each.sql: each for each in STATEMENTS if each.name == "instrument"}.values()
+    opened = cases.options(grafana.ask(statement))
+    assert len(opened) > 1
+    assert cases.options(grafana.ask(statement, search="no such thing'")) == []
+    value, label = opened[-1]
+    assert cases.options(grafana.ask(statement, search=label)) == [(value, label)]
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=str)

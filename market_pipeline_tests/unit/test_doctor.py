@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socket
 import threading
 from collections import namedtuple
 from collections.abc import Iterator
@@ -123,6 +124,18 @@ def test_a_disk_without_room_for_the_journal_is_told(
 def test_an_api_for_other_machines_without_keys_is_a_problem(home: Path) -> None:
     found = only(findings(doctor_machine.access_to_the_api, home, api_host="0.0.0.0"))
     assert (found.verdict, "API_KEYS is empty" in found.told) == (PROBLEM, True)
+
+
+def test_who_may_use_an_api_without_keys_is_known_where_it_runs(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        port = api.getsockname()[1]
+        running = only(findings(doctor_machine.access_to_the_api, home, api_port=port))
+    assert running.told.endswith("for everybody on this machine")
+    elsewhere = only(findings(doctor_machine.access_to_the_api, home, api_port=port))
+    assert (elsewhere.verdict, "not known here" in elsewhere.told) == (OK, True)
+    keys = "desk:control:" + "k" * 40
+    keyed = only(findings(doctor_machine.access_to_the_api, home, api_port=port, api_keys=keys))
+    assert keyed.told.endswith("for those with a key")
 
 
 def test_other_versions_than_were_tested_are_named(

@@ -53,8 +53,10 @@ def test_variable_enters_as_its_format_says(written: str, value: Value, sent: st
     assert in_browser(written, {"name": value}) == sent
 
 
-def test_what_is_typed_into_a_search_is_a_pattern() -> None:
-    assert in_browser("LIKE '$__searchFilter'", {}, "rel'") == "LIKE 'rel''%'"
+def test_search_enters_once_something_is_typed() -> None:
+    written = "found('${__searchFilter}')"
+    assert in_browser(written, {}, "rel'") == "found('rel''')"
+    assert in_browser(written, {}) == written
 
 
 def test_points_are_as_far_apart_as_pixels_and_no_nearer_than_samples() -> None:

@@ -2,7 +2,8 @@
 -- stood before a time.
 --
 -- forward is what the chain itself takes the underlying's price at expiry to be: strike + call - put, where call and put are
--- closest to each other. volume is that of the newest day on which anything of the chain was sent.
+-- closest to each other and both have traded: what never did stands at 0. volume is that of the newest day on which anything of
+-- the chain was sent.
 -- Without jit: to compile what runs for a tenth of a second takes longer than that.
 CREATE OR REPLACE FUNCTION dashboard_chain(wanted_underlying text, wanted_expiry text, before timestamptz) RETURNS TABLE (
     strike double precision, forward double precision, call_id bigint, put_id bigint,
@@ -38,7 +39,7 @@ CREATE OR REPLACE FUNCTION dashboard_chain(wanted_underlying text, wanted_expiry
     ),
     middle AS (
         SELECT strike + call_ltp - put_ltp AS forward FROM strikes
-        WHERE call_ltp IS NOT NULL AND put_ltp IS NOT NULL
+        WHERE call_ltp > 0 AND put_ltp > 0
         ORDER BY abs(call_ltp - put_ltp), strike LIMIT 1
     )
     SELECT

@@ -1,5 +1,6 @@
--- What streams did from one time up to another, for each and for as many milliseconds; see table stream_samples. Times
--- in which a stream did not run have no rows.
+-- What streams did from one time up to another, for each and for as many milliseconds; see table stream_samples. A
+-- stream of which nothing is known for two steps, or for as long as makes a heartbeat late, has a row of NULL where its
+-- last step ends, so that nobody draws over what is not known; until the next sample there are no more.
 CREATE OR REPLACE FUNCTION dashboard_stream_history(from_time timestamptz, to_time timestamptz, milliseconds bigint)
 RETURNS TABLE (
     "time" timestamptz, stream text, state text, ticks_per_second double precision, lag_ms double precision,
@@ -8,12 +9,18 @@ RETURNS TABLE (
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH samples AS (
         SELECT
-            *, date_bin(
-                greatest(milliseconds, 15000) * INTERVAL '1 millisecond', s.time, TIMESTAMPTZ '2000-01-01 00:00:00Z'
-            ) AS begins,
+            s.*, step.length, date_bin(step.length, s.time, TIMESTAMPTZ '2000-01-01 00:00:00Z') AS begins,
             s.reconnects - lag(s.reconnects, 1, s.reconnects) OVER (PARTITION BY s.stream ORDER BY s.time) AS more
         FROM stream_samples AS s
+        CROSS JOIN (SELECT greatest(milliseconds, 15000) * INTERVAL '1 millisecond' AS length) AS step
         WHERE s.time >= from_time AND s.time <= to_time
+    ),
+    followed AS (
+        SELECT
+            begins, s.stream, length,
+            lead(begins, 1, least(to_time, now())) OVER (PARTITION BY s.stream ORDER BY begins) AS next
+        FROM samples AS s
+        GROUP BY begins, s.stream, length
     )
     SELECT
         begins,
@@ -31,5 +38,9 @@ RETURNS TABLE (
         sum(greatest(s.more, 0))::bigint  -- a process that was started again counts from zero
     FROM samples AS s
     GROUP BY begins, s.stream
-    ORDER BY begins, s.stream
+    UNION ALL
+    SELECT begins + length, f.stream, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM followed AS f
+    WHERE next - begins > greatest(2 * length, INTERVAL '45 seconds')
+    ORDER BY 1, 2
 $$;

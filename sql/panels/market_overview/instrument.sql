@@ -1,1 +1,1 @@
-SELECT value AS __value, label AS __text FROM dashboard_instruments(${__searchFilter:sqlstring})
+SELECT value AS __value, label AS __text FROM dashboard_instruments('${__searchFilter}')
