@@ -44,6 +44,21 @@ SELECT
 """
 
 
+class Clock:
+    """Goes on by what is waited for, and ends a replay when it has come so far."""
+
+    def __init__(self, until: float = float("inf")) -> None:
+        self.at, self._until = 1000.0, until
+
+    def wait(self, seconds: float) -> bool:
+        self.at += seconds
+        return self.at > self._until
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(lambda: self.at, self.wait)
+
+
 class Recorded(Line):
     """A stream of the simulator's protocol whose instruments the database knows."""
 

@@ -1,5 +1,6 @@
 """Days that are archived, dropped and restored, and what is left of them."""
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,16 +41,29 @@ def dropped(database: Database, folder: FolderStore, each: int = 40) -> tuple[li
     return before
 
 
+class Late:
+    """A stream that commits ticks of the day that is archived."""
+
+    def __init__(self, database: Database) -> None:
+        self._writer = TickStore(database.url, "test-0", "run")
+        self._start = self._writer.open().position
+
+    def send(self, *late: Tick, standby: bool = False) -> None:
+        columns, start = tick_columns(list(late), 10**6), self._start
+        batch = Batch(start, start + 1, 10**6 + start, columns)
+        if standby:
+            batch = Batch(start, start + 1, start, tick_columns([], 0), columns)
+        self._writer.commit(batch)
+        self._start += 1
+
+    def close(self) -> None:
+        self._writer.close()
+
+
 def send_late(database: Database, *late: Tick, standby: bool = False) -> None:
     """Commit ticks as a stream does; they are of the day that is archived."""
-    columns = tick_columns(list(late), 10**6)
-    writer = TickStore(database.url, "test-0", "run")
-    start = writer.open().position
-    batch = Batch(start, start + 1, 10**6 + start, columns)
-    if standby:
-        batch = Batch(start, start + 1, start, tick_columns([], 0), columns)
-    writer.commit(batch)
-    writer.close()
+    with closing(Late(database)) as stream:
+        stream.send(*late, standby=standby)
 
 
 def flip_a_byte(folder: FolderStore, kind: str = "ticks") -> str:
@@ -59,6 +73,14 @@ def flip_a_byte(folder: FolderStore, kind: str = "ticks") -> str:
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     return str(file.relative_to(folder.location))
+
+
+def leave_a_file(folder: FolderStore) -> str:
+    """Have a copy of a file of ticks in the archive that is in no certificate; return its path."""
+    file = sorted(Path(folder.location, "ticks").rglob("*.parquet"))[0]
+    foreign = file.with_name("part-0.parquet")
+    foreign.write_bytes(file.read_bytes())
+    return str(foreign.relative_to(folder.location))
 
 
 def at(seconds: float) -> int:

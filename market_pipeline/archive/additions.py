@@ -4,12 +4,14 @@ The files of such a day are the only copy and stay. Its candles are archived as 
 ticks change none.
 """
 
-from collections import Counter
+import heapq
 from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from market_pipeline.archive import parquet
 from market_pipeline.archive.digest import Digest
@@ -54,21 +56,43 @@ def lacking(found: Sequence[Contents], known: set[int] | None) -> list[Contents]
 def together(store: Store, files: Sequence[ArchivedFile]) -> Digest:
     """Return what the values of several files come to as if all rows were in one.
 
+    Each is by instrument already; so no more than one instrument's rows are held at a time.
+
     Raises:
         ArchiveDamaged: a file cannot be read.
     """
-    files_of = Counter(key for file in files for key in set(_instruments(store, file)))
-    shared = pa.array([key for key, count in files_of.items() if count > 1], pa.int64())
-    digest, held = Digest(), []
-    for file in files:
-        for batch in _batches(store, file):
-            is_shared = pc.is_in(batch.column("instrument_id"), shared)
-            held.append(batch.filter(is_shared))
-            digest.add(batch.filter(pc.invert(is_shared)))
-    rows = pa.Table.from_batches(held).sort_by([(name, "ascending") for name in _ORDER])
-    for batch in rows.combine_chunks().to_batches():
-        digest.add(batch)
+    digest = Digest()
+    parts = heapq.merge(*(_parts(store, file) for file in files), key=lambda part: part.instrument)
+    for _, group in groupby(parts, key=lambda part: part.instrument):
+        of_one = list(group)
+        rows = [part.rows for part in of_one]
+        for batch in rows if len({part.path for part in of_one}) == 1 else in_order(rows):
+            digest.add(batch)
     return digest
+
+
+def in_order(rows: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Return the rows of an instrument as one file would have them."""
+    table = pa.Table.from_batches(rows).sort_by([(name, "ascending") for name in _ORDER])
+    batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
+    return batches
+
+
+class _Part(NamedTuple):
+    """Rows of one instrument that follow each other in a file."""
+
+    instrument: int
+    path: str
+    rows: pa.RecordBatch
+
+
+def _parts(store: Store, file: ArchivedFile) -> Iterator[_Part]:
+    for batch in _batches(store, file):
+        keys = batch.column("instrument_id").to_numpy()
+        edges = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(keys)]
+        for start, end in pairwise(edges):
+            if end > start:
+                yield _Part(int(keys[start]), file.path, batch.slice(start, end - start))
 
 
 def _instruments(store: Store, file: ArchivedFile) -> Iterator[int]:

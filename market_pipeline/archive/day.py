@@ -139,7 +139,7 @@ def _write_part(
     feeds = reading.rows("broker_of_feed").rows()
     about["feeds"] = {str(feed): broker for feed, broker in feeds}
     about["instruments"] = symbols(reading, part.contents, day)
-    with translated(str(scratch)):
+    with translated(f"the scratch folder {store.scratch}"):
         scratch.parent.mkdir(parents=True, exist_ok=True)
         with parquet.ParquetFile(scratch, about) as file:
             for batch in rows_of(reading, part.contents, day):

@@ -4,6 +4,7 @@ A file is staged under a name that readers pass over, read back, and then publis
 only once it is whole.
 """
 
+import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -208,7 +209,7 @@ def translated(path: str) -> Iterator[None]:
 
     Raises:
         ArchiveFileMissing: there is no such file.
-        ArchiveRefused: it may not be read or written.
+        ArchiveRefused: it may not be read or written, as in a file system that is read-only.
         ArchiveUnavailable: the disk is full or broken, or the object store does not answer.
     """
     try:
@@ -218,6 +219,8 @@ def translated(path: str) -> Iterator[None]:
     except (PermissionError, *_REFUSED) as error:
         raise ArchiveRefused(f"{path}: {_first_line(error)}") from error
     except (OSError, exceptions.BaseError) as error:
+        if getattr(error, "errno", None) == errno.EROFS:
+            raise ArchiveRefused(f"{path}: {_first_line(error)}") from error
         raise ArchiveUnavailable(f"{path}: {_first_line(error)}") from error
 
 

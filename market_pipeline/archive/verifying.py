@@ -17,6 +17,13 @@ from market_pipeline.storage.database import Database
 _NEWEST = 2
 """Days of which the values are read as well."""
 
+_NO_CERTIFICATE = (
+    "in the archive and in no certificate of this database. Who reads the folder takes them for "
+    "the day's. Somebody has put them there, or they were archived after the dump that this "
+    "database was restored from: then they may hold ticks that it lacks. Compare them with the "
+    "certified files beside them before you move them out of the archive"
+)
+
 
 class Verified(NamedTuple):
     """What came of verifying many days."""
@@ -24,13 +31,26 @@ class Verified(NamedTuple):
     days: int  # that are archived
     verified: int  # this time
     damaged: dict[date, str]  # now, or when they were last verified
+    foreign: dict[date, str]  # this time: files that are in no certificate
+
+
+class Looked(NamedTuple):
+    """What was found of one day; None: nothing."""
+
+    damage: str | None
+    foreign: str | None
 
 
 def verify(database: Database, store: Store, day: date, values: bool = True) -> str | None:
-    """Compare a day's files with their certificate; return what is wrong, None if nothing is.
+    """Compare a day's files with their certificate; see `look`."""
+    return look(database, store, day, values).damage
 
-    Size and bytes of each file, which other files readers would take for the day's, and unless told
-    otherwise the values as well. What is found is noted in archives.damage.
+
+def look(database: Database, store: Store, day: date, values: bool = True) -> Looked:
+    """Compare a day's files with their certificate, and look for others beside them.
+
+    Size and bytes of each file, and unless told otherwise the values as well. What is wrong with
+    them is noted in archives.damage; files that are in no certificate are no damage.
 
     Raises:
         ArchiveError: the day has no certificate, or one of another location.
@@ -45,10 +65,9 @@ def verify(database: Database, store: Store, day: date, values: bool = True) -> 
             raise ArchiveError(f"{day} is archived at {certificate.location}, not at this archive")
         sweep(database, store, day)
         files = archives.files(database, day)
-        found = [*problems(store, files, values), *_foreign(store, files)]
-        damage = "; ".join(found) or None
+        damage = "; ".join(problems(store, files, values)) or None
         archives.set_damage(database, day, damage)
-    return damage
+        return Looked(damage, _foreign(store, files))
 
 
 def verify_within(database: Database, store: Store, seconds: float) -> Verified:
@@ -63,17 +82,20 @@ def verify_within(database: Database, store: Store, seconds: float) -> Verified:
     until = time.monotonic() + seconds
     known = archives.archived_days(database, store.location)
     newest = sorted(known)[-_NEWEST:]
-    verified = 0
+    verified, foreign = 0, {}
     for day in [*reversed(newest), *(day for day in known if day not in newest)]:
         if verified >= len(newest) and time.monotonic() > until:
             break
         try:
-            known[day] = verify(database, store, day, values=day in newest)
-            verified += 1
+            looked = look(database, store, day, values=day in newest)
         except ArchiveBusy:
             continue
+        known[day] = looked.damage
+        verified += 1
+        if looked.foreign is not None:
+            foreign[day] = looked.foreign
     damaged = {day: damage for day, damage in sorted(known.items()) if damage is not None}
-    return Verified(len(known), verified, damaged)
+    return Verified(len(known), verified, damaged, dict(sorted(foreign.items())))
 
 
 def problems(store: Store, files: Sequence[ArchivedFile], values: bool) -> Iterator[str]:
@@ -88,7 +110,7 @@ def problems(store: Store, files: Sequence[ArchivedFile], values: bool) -> Itera
 def _check(store: Store, file: ArchivedFile, values: bool) -> None:
     if (size := store.size(file.path)) != file.bytes:
         raise ArchiveDamaged(f"{file.path} has {size} bytes instead of {file.bytes}")
-    with store.open(file.path) as opened:
+    with store.open(file.path) as opened, parquet.damage_named(file.path):
         if parquet.sha256(opened) != file.sha256:
             raise ArchiveDamaged(f"{file.path} has other bytes than were certified")
     if not values:
@@ -99,10 +121,14 @@ def _check(store: Store, file: ArchivedFile, values: bool) -> None:
         raise ArchiveDamaged(f"{file.path} has other values than were certified")
 
 
-def _foreign(store: Store, files: Sequence[ArchivedFile]) -> Iterator[str]:
-    """Name files that a reader of the folders would take for the day's."""
+def _foreign(store: Store, files: Sequence[ArchivedFile]) -> str | None:
+    """Name files that a reader of the folders would take for the day's, and what to do."""
     known = {file.path for file in files}
-    for folder in sorted({path.rpartition("/")[0] for path in known}):
-        for path in store.list(folder):
-            if path.endswith(SUFFIX) and path not in known:
-                yield f"{path} is in the archive and in no certificate"
+    folders = sorted({path.rpartition("/")[0] for path in known})
+    found = [
+        path
+        for folder in folders
+        for path in store.list(folder)
+        if path.endswith(SUFFIX) and path not in known
+    ]
+    return f"{', '.join(found)}: {_NO_CERTIFICATE}" if found else None

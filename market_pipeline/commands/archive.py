@@ -15,7 +15,7 @@ from market_pipeline.archive.dropping import drop_day
 from market_pipeline.archive.moving import take_over
 from market_pipeline.archive.restoring import restore_day
 from market_pipeline.archive.store import Store, open_store
-from market_pipeline.archive.verifying import verify as verify_day
+from market_pipeline.archive.verifying import look
 from market_pipeline.commands.connected import configured, market_database
 from market_pipeline.config import Settings
 from market_pipeline.errors import ArchiveError, ConfigurationError
@@ -69,14 +69,22 @@ def verify(
 ) -> None:
     """Read the files of a day, or of all, and compare them with what was certified.
 
-    Exit code 1 when a file is missing or is not what it was; it is named.
+    Exit code 1 when a file is missing or is not what it was; it is named. So are files that are in
+    no certificate, which are no damage.
     """
     if (day is None) is not every:
         raise ConfigurationError("name one day, or --all")
     with _opened() as (_, database, store):
         days = [day.date()] if day else database.query("list_archives")["day"].to_list()
-        found = _each(days, "verifying", lambda day: verify_day(database, store, day))
+        found = _each(days, "verifying", lambda day: _verified(database, store, day))
     _tell(found, as_json)
+
+
+def _verified(database: Database, store: Store, day: date) -> str | None:
+    looked = look(database, store, day)
+    if looked.foreign is not None:
+        typer.echo(f"{day}: {looked.foreign}", err=True)
+    return looked.damage
 
 
 def _tell(found: dict[date, str | None], as_json: bool) -> None:

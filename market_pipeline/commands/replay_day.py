@@ -1,8 +1,9 @@
 """The command that streams a day that is over once more, beside the pipeline."""
 
 import contextlib
+import shutil
 import time as clock
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -97,7 +98,7 @@ def replay_day(  # noqa: PLR0913 - each is an option of the command line
         if day is None:
             raise ConfigurationError("say which day is to be replayed, as in 2026-11-20")
         if forget:
-            _forget(database, day.date())
+            _forget(settings, database, day.date())
             return
         order = Order(
             day=day.date(),
@@ -115,10 +116,17 @@ def replay_day(  # noqa: PLR0913 - each is an option of the command line
         raise typer.Exit(1)
 
 
-def _forget(database: Database, day: date) -> None:
-    scratch.kept(database, day)
+def _forget(settings: Settings, database: Database, day: date) -> None:
+    found = scratch.kept(database, day)
     scratch.drop(database, day)
+    # One that was killed has left it.
+    shutil.rmtree(_folder(settings, found), ignore_errors=True)
     typer.echo(f"The replay of {day} is dropped.")
+
+
+def _folder(settings: Settings, made: Scratch) -> Path:
+    """Return where a replay keeps what is not due yet."""
+    return Path(settings.market_pipeline_home) / "replay" / made.schema
 
 
 def _speed(text: str) -> float | None:
@@ -158,11 +166,12 @@ class _Replay:
     def run(self, stream: str | None) -> bool:
         """Replay and show what came of it; return whether the candles are equal."""
         found = self._found(stream)
-        is_archived = isinstance(found, Archived)
-        contents = self.order.contents(has_gaps=is_archived)
+        contents = self.order.contents(has_gaps=isinstance(found, Archived))
+        # Before the replay, in the hours of which its files may give way to others.
+        live = archived.as_known_then(found, self.order) if isinstance(found, Archived) else None
         try:
             with scratch.making(self.database, self.order.day, contents) as made:
-                return self._played(found, made)
+                return self._played(found, made, live)
         finally:
             if self.asked.drop:
                 scratch.drop(self.database, self.order.day)
@@ -181,7 +190,9 @@ class _Replay:
         names = [each.broker.value for each in self.settings.each_broker]
         return journalled.find(self.order, stream, home / "journal" / stream, names)
 
-    def _played(self, found: Archived | Journalled, made: Scratch) -> bool:
+    def _played(
+        self, found: Archived | Journalled, made: Scratch, live: pl.DataFrame | None
+    ) -> bool:
         with contextlib.ExitStack() as stack:
             served = stack.enter_context(self._serving(made)) if self.asked.serve else None
             console = Console(stderr=self.asked.as_json)
@@ -196,7 +207,7 @@ class _Replay:
             seconds = clock.monotonic() - started
             if served:
                 served.wait_for_delivery(progress.ticks)
-        compared = self._compared(found, made) if self.order.is_kept else []
+        compared = self._compared(live, made, progress) if self.order.is_kept else []
         result = showing.Result(self.order, made, progress, seconds, compared)
         showing.ended(result, self.asked.as_json)
         return all(each.is_equal for each in compared)
@@ -213,7 +224,7 @@ class _Replay:
     def _replayed(
         self, found: Archived | Journalled, made: Scratch, following: Following
     ) -> Progress:
-        folder = Path(self.settings.market_pipeline_home) / "replay" / made.schema
+        folder = _folder(self.settings, made)
         if isinstance(found, Archived):
             return archived.replay(self.order, found, made, folder, following)
         sources = [
@@ -222,18 +233,18 @@ class _Replay:
         ]
         return journalled.replay(self.order, found, made, sources, folder, following)
 
-    def _compared(self, found: Archived | Journalled, made: Scratch) -> list[Comparison]:
-        live = self._live(found)
-        replayed = comparing.as_known_then(made.database, self.order)
-        compared = [Comparison("as known then", live, replayed)]
-        if self.order.is_repaired:
-            sides = (
-                comparing.as_known_now(each, self.order) for each in (self.database, made.database)
-            )
+    def _compared(
+        self, live: pl.DataFrame | None, made: Scratch, progress: Progress
+    ) -> list[Comparison]:
+        """Compare with the live candles that are given, or with those of what a stream carried."""
+        order = self.order
+        if live is None:
+            order = replace(order, instrument_ids=sorted(progress.instrument_ids))
+            live = comparing.as_known_then(self.database, order)
+        compared = [
+            Comparison("as known then", live, comparing.as_known_then(made.database, order))
+        ]
+        if order.is_repaired:
+            sides = (comparing.as_known_now(each, order) for each in (self.database, made.database))
             compared.append(Comparison("repaired", *sides))
         return compared
-
-    def _live(self, found: Archived | Journalled) -> pl.DataFrame:
-        if isinstance(found, Archived):
-            return archived.as_known_then(found, self.order)
-        return comparing.as_known_then(self.database, self.order)

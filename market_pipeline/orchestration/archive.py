@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from market_pipeline.archive.day import write_day
+from market_pipeline.archive.day import Reached, write_day
 from market_pipeline.archive.layout import ArchivedKind
 from market_pipeline.archive.store import Store, open_store
 from market_pipeline.archive.verifying import verify_within
@@ -47,11 +47,12 @@ def store_of(settings: Settings) -> Store:
 )
 def tick_archive(
     context: dg.AssetExecutionContext, database: MarketDatabase, broker: MarketBroker
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """A day's ticks and candles as Parquet, read back and found equal to the database.
 
     A day that is archived as it is stays. With the newest day go those that are no trading days and
-    have ticks all the same.
+    have ticks all the same; what is wrong with one of those fails the run once the day's own
+    result is told.
     """
     day = date.fromisoformat(context.partition_key)
     try:
@@ -59,12 +60,31 @@ def tick_archive(
         started = time.monotonic()
         certificate = write_day(market, store, day, context.log.debug)
         seconds = time.monotonic() - started
-        for odd in _without_partition(_due(market, store)):
-            write_day(market, store, odd, context.log.debug)
+        odd = _without_partition(_due(market, store))
+        problems = _problems(market, store, odd, context.log.debug)
         metadata = _metadata(market, certificate, seconds)
     except MarketPipelineError as error:
         raise dg.Failure(str(error), allow_retries=is_transient(error)) from error
-    return dg.MaterializeResult(metadata=metadata)
+    yield dg.MaterializeResult(metadata=metadata)
+    if problems:
+        raise dg.Failure(
+            f"{len(problems)} days without a partition are not archived: "
+            f"{'; '.join(f'{each}: {error}' for each, error in list(problems.items())[:_SHOWN])}",
+            allow_retries=any(is_transient(error) for error in problems.values()),
+        )
+
+
+def _problems(
+    market: Database, store: Store, days: Sequence[date], reached: Reached
+) -> dict[date, MarketPipelineError]:
+    """Archive days; return those that could not be, and why."""
+    problems: dict[date, MarketPipelineError] = {}
+    for day in days:
+        try:
+            write_day(market, store, day, reached)
+        except MarketPipelineError as error:
+            problems[day] = error
+    return problems
 
 
 def _due(market: Database, store: Store) -> list[date]:
@@ -98,23 +118,25 @@ def _metadata(market: Database, found: Certificate, seconds: float) -> dict[str,
 
 @checks.asset_check(asset=tick_archive)
 def archive_is_whole(database: MarketDatabase, broker: MarketBroker) -> dg.AssetCheckResult:
-    """Every file of the archive that was looked at is as it was certified.
+    """Every file of the archive that was looked at is as it was certified, and no other is there.
 
     The values of the newest two days; the bytes of others for a minute, those first that were
-    not looked at for the longest.
+    not looked at for the longest. Files that are in no certificate are a warning.
     """
     try:
         found = verify_within(database.open(), store_of(broker.settings), _VERIFY_SECONDS)
     except ArchiveError as error:
         return dg.AssetCheckResult(passed=False, metadata={"problem": str(error)})
-    worst = dict(list(found.damaged.items())[:_SHOWN])
+    worst, beside = (dict(list(each.items())[:_SHOWN]) for each in (found.damaged, found.foreign))
     return dg.AssetCheckResult(
-        passed=not found.damaged,
+        passed=not (found.damaged or found.foreign),
+        severity=dg.AssetCheckSeverity.ERROR if found.damaged else dg.AssetCheckSeverity.WARN,
         metadata={
             "archived days": found.days,
             "verified": found.verified,
             "damaged": len(found.damaged),
             "damage": {str(day): damage for day, damage in worst.items()},
+            "in no certificate": {str(day): foreign for day, foreign in beside.items()},
         },
     )
 

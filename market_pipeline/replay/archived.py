@@ -84,6 +84,8 @@ def replay(
 ) -> Progress:
     """Store the ticks of a day when they are due; `folder` holds them meanwhile.
 
+    What was received long after the period, see Order.late_from, comes at its end.
+
     Raises:
         ArchiveDamaged: a file is not what it must be; nothing was replayed.
         DatabaseError: the replay has ended there.
@@ -95,9 +97,13 @@ def replay(
         spool = _spooled(order, found, np.array(places, np.int64), folder)
         player = Player(order, scratch, store, following, timing)
         position = store.open().position
+        due: tuple[int, int] | None = None
         for ticks, stands_by in spool.portions(player.portion(_MOST_TICKS)):
             first, received_at = (int(ticks["received_at"][at]) * 1000 for at in (0, -1))
-            if player.hold(first, received_at):
+            # What came the next morning is due at once: with the last of those that came in time.
+            if due is None or received_at < order.late_from:
+                due = first, received_at
+            if player.hold(*due):
                 break
             batch = _batch(position, ticks, stands_by)
             store.commit(batch)

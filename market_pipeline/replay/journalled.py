@@ -28,9 +28,6 @@ from market_pipeline.streaming.writer import Writer
 _READ_BYTES = 1024 * 1024
 _MOST_BYTES = 4 * 1024 * 1024
 _JOURNAL_BYTES = 10**12
-_LATE_NS = 600 * 10**9
-"""Ticks of the period that were received so long after it are in the replay."""
-
 _FOREVER = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -111,7 +108,7 @@ def _groups(order: Order, found: Journalled, portion: Portion) -> Iterator[list[
     ends_at = size = 0
     for item in _items(found):
         at = item.received_at if isinstance(item, Record) else None
-        if at is not None and at >= until + _LATE_NS:
+        if at is not None and at >= order.late_from:
             break
         if group and ((at is not None and at >= ends_at) or size >= portion.size):
             yield group

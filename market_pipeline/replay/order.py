@@ -13,6 +13,7 @@ from market_pipeline.storage.replay_ticks import Chosen
 from market_pipeline.storage.scratch import Contents
 
 _MICROSECOND = timedelta(microseconds=1)
+_LATE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Order:
         return self._at(self.until) or sessions.bounds(self.day)[1]
 
     @property
+    def late_from(self) -> int:
+        """When what is received of the period is so late that a replay does not wait for it.
+
+        Nanoseconds since 1970.
+        """
+        return _microseconds(self.ends_at + _LATE) * 1000
+
+    @property
     def is_whole(self) -> bool:
         """Whether it is all of the day and of its instruments."""
         return self.since is None and self.until is None and self.instrument_ids is None
@@ -80,6 +89,9 @@ class Progress:
     standby_ticks: int = 0
     received_at: int = 0
     """When the newest was received, in nanoseconds since 1970."""
+
+    instrument_ids: set[int] = field(default_factory=set)
+    """Those that there was a tick of."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ class Player:
         """Note that all received by then was committed; store the candles of minutes that ended."""
         self.progress.ticks = self._store.arrivals
         self.progress.standby_ticks = self._store.standby
+        self.progress.instrument_ids = self._store.instrument_ids
         self.progress.received_at = received_at
         minute = (received_at - _AFTER_MINUTE_NS) // _MINUTE_NS
         if minute > self._minute and self._timing.now() >= self._refresh_at:

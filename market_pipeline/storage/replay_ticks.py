@@ -66,6 +66,8 @@ class ReplayStore(TickStore):
         self._is_begun = False
         self.arrivals = self.standby = 0
         """How many ticks were committed: clients count these. And how many that stood by."""
+        self.instrument_ids: set[int] = set()
+        """Whose ticks, of either."""
 
     def begin(self, start: Start) -> None:
         """Let the stream begin where a journal is read from, with what was remembered there.
@@ -120,6 +122,8 @@ class ReplayStore(TickStore):
         )
         self.arrivals = arrivals
         self.standby += len(standby["time"])
+        for ticks in (batch.ticks["instrument_id"][rows], standby["instrument_id"]):
+            self.instrument_ids.update(np.unique(ticks).tolist())
 
     def _ensure_days(self, batch: Batch) -> None:
         if self._is_kept:

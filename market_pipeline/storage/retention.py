@@ -64,10 +64,15 @@ def drop(database: Database, day: date) -> None:
 
     Raises:
         DatabaseUnavailable: somebody reads ticks for long; try again, nothing is half done.
-        DatabaseError: late ticks of the day keep arriving, or it has no certificate.
+        DatabaseError: late ticks of the day keep arriving, it has no certificate, or TimescaleDB
+            would make candles of it anew and cannot be kept from that.
     """
+    ends_at = bounds(day)[1]
+    with database.transaction() as connection:
+        run(connection, "set_lock_timeout")
+        run(connection, "shorten_candle_refresh", dropped_before=ends_at)
     for _ in range(_REFRESHES):
-        candles.refresh(database, at_least=bounds(day)[1])
+        candles.refresh(database, at_least=ends_at)
         if drop_if_stored(database, day):
             return
     raise DatabaseError(f"ticks of {day} are kept: late ones arrive faster than they are stored")
@@ -75,13 +80,16 @@ def drop(database: Database, day: date) -> None:
 
 def drop_if_stored(database: Database, day: date) -> bool:
     """Drop a day unless a tick came since the refresh that no stored candle knows."""
-    with database.transaction() as connection:
-        # Dropping a partition locks all of ticks: rather fail than make the writers wait.
-        run(connection, "set_lock_timeout")
-        run(connection, "lock_candles")  # from here on no tick is being written
-        if not _forget(connection, day):
-            return False
-        run(connection, "drop_archived_day", day=day)
+    with database.session() as connection:
+        # A refresh under way knows only of what was dropped before it began, and would empty more.
+        run(connection, "lock_candle_refresh")  # until the connection closes
+        with connection.transaction():
+            # Dropping a partition locks all of ticks: rather fail than make the writers wait.
+            run(connection, "set_lock_timeout")
+            run(connection, "lock_candles")  # from here on no tick is being written
+            if not _forget(connection, day):
+                return False
+            run(connection, "drop_archived_day", day=day)
     return True
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from market_pipeline.archive.day import write_day
+from market_pipeline.archive.dropping import drop_day
+from market_pipeline.archive.store import FolderStore
 from market_pipeline.config import Settings
 from market_pipeline.definitions import defs
 from market_pipeline.orchestration import archive
@@ -69,6 +72,18 @@ def test_damage_to_the_archive_fails_its_check(
     assert checked == {"archive_is_whole": False}
 
 
+def test_a_file_that_is_in_no_certificate_is_told_as_a_warning(
+    instance: dg.DagsterInstance, store: Database, folder: Path
+) -> None:
+    cases.store_ticks(store, cases.DAY, minutes=1)
+    run(instance, store)
+    found = next(folder.glob("ticks/**/*.parquet"))
+    found.with_name("part-0.parquet").write_bytes(found.read_bytes())
+    (check,) = run(instance, store).get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "part-0.parquet" in str(check.metadata["in no certificate"].value)
+
+
 def test_every_day_that_is_over_and_not_archived_is_asked_for(
     instance: dg.DagsterInstance, store: Database
 ) -> None:
@@ -100,6 +115,25 @@ def test_ticks_of_a_day_that_is_no_partition_are_archived_with_another(
     assert run(instance, store, date.fromisoformat(last)).success
     assert archives.certificate(store, odd) is not None
     assert requests(instance, store) == []
+
+
+def test_what_is_wrong_with_such_a_day_is_told_after_the_result_of_the_other(
+    instance: dg.DagsterInstance, store: Database, tmp_path: Path
+) -> None:
+    odd = date(2025, 12, 25)
+    cases.store_ticks(store, odd, minutes=1)
+    elsewhere = FolderStore(tmp_path / "elsewhere")
+    write_day(store, elsewhere, odd)
+    drop_day(store, elsewhere, odd)
+    cases.store_ticks(store, odd, minutes=1)  # late, so that it is to be archived here
+    cases.store_ticks(store, cases.DAY, minutes=1)
+    result = run(instance, store)
+    assert not result.success
+    (event,) = result.asset_materializations_for_node("tick_archive")
+    certificate = archives.certificate(store, cases.DAY)
+    assert certificate is not None and certificate.location != elsewhere.location
+    (failure,) = result.get_step_failure_events()
+    assert f"{odd} is archived at {elsewhere.location}" in str(failure.event_specific_data)
 
 
 def test_a_day_that_is_not_over_is_refused(instance: dg.DagsterInstance, store: Database) -> None:

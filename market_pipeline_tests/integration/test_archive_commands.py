@@ -56,6 +56,17 @@ def test_damage_is_named_and_tells_with_the_exit_code(
     assert "damaged" in archive("list").output
 
 
+def test_a_file_that_is_in_no_certificate_is_named_and_is_no_damage(
+    database: Database, folder: FolderStore
+) -> None:
+    cases.archived(database, folder)
+    path = cases.leave_a_file(folder)
+    result = archive("verify", "2026-11-20", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"2026-11-20": None}
+    assert path in result.stderr
+
+
 def test_what_to_verify_must_be_said(folder: FolderStore) -> None:
     assert isinstance(archive("verify").exception, ConfigurationError)
 

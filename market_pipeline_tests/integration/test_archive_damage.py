@@ -1,5 +1,7 @@
 """Damage to an archive is found and named, and healed while the ticks are there."""
 
+import errno
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from market_pipeline.archive import verifying
 from market_pipeline.archive.day import write_day
 from market_pipeline.archive.store import FolderStore
-from market_pipeline.archive.verifying import verify, verify_within
+from market_pipeline.archive.verifying import look, verify, verify_within
 from market_pipeline.errors import ArchiveError, ArchiveUnavailable
 from market_pipeline.storage import archives
 from market_pipeline.storage.database import Database
@@ -71,6 +73,27 @@ def test_a_file_that_is_not_as_it_was_is_named(
     assert certificate is not None and certificate.damage == damage
 
 
+class Failing(io.BytesIO):
+    """A file on a disk that is broken, or on a server whose file is another by now."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_file_that_fails_while_it_is_read_is_named_and_holds_up_no_other(
+    one_day: Database, folder: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = FolderStore.open
+    monkeypatch.setattr(
+        FolderStore,
+        "open",
+        lambda self, path: Failing() if path.startswith("ticks") else opened(self, path),
+    )
+    (path,) = paths(folder, "ticks")
+    damaged = verify_within(one_day, folder, 60.0).damaged
+    assert f"{path.name} cannot be read: [Errno 5]" in damaged[DAY]
+
+
 def test_bytes_that_are_as_certified_but_no_values_are_found(
     one_day: Database, folder: FolderStore
 ) -> None:
@@ -97,15 +120,16 @@ def test_a_file_that_somebody_put_there_is_named_and_left(
     foreign = path.with_name("mine.parquet")
     foreign.write_bytes(path.read_bytes())
     path.with_name("notes.txt").write_text("no reader takes it for ticks")
-    damage = verify(one_day, folder, DAY)
-    assert damage is not None and "mine.parquet is in the archive and in no certificate" in damage
-    assert "notes.txt" not in damage
+    said = look(one_day, folder, DAY).foreign
+    assert said is not None and "mine.parquet: in the archive and in no certificate" in said
+    assert "notes.txt" not in said and path.name not in said
+    assert verify_within(one_day, folder, 60.0).foreign == {DAY: said}
     write_day(one_day, folder, DAY)
     assert foreign.exists() and path.exists()
-    foreign.unlink()
-    assert verify(one_day, folder, DAY) is None
     certificate = archives.certificate(one_day, DAY)
     assert certificate is not None and certificate.damage is None
+    foreign.unlink()
+    assert look(one_day, folder, DAY) == (None, None)
 
 
 def test_a_day_that_is_not_archived_cannot_be_verified(

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,8 +15,12 @@ from typer.testing import CliRunner
 
 from market_pipeline import config
 from market_pipeline.__main__ import app
+from market_pipeline.archive.day import write_day
+from market_pipeline.archive.store import FolderStore
 from market_pipeline.client import Client
 from market_pipeline.client_stream import Tick
+from market_pipeline.replay import archived
+from market_pipeline.replay.order import Progress
 from market_pipeline.storage import scratch
 from market_pipeline.storage.database import Database, in_schema
 from market_pipeline_tests.acceptance.demo import clean_environment, free_port
@@ -116,6 +122,37 @@ def has_ticks(process: subprocess.Popen[str], apart: Database) -> bool:
     return bool(fetch(apart, "SELECT EXISTS (SELECT FROM ticks)")[0][0])
 
 
+def test_candles_of_another_stream_are_no_difference(line: Recorded, configured: CliRunner) -> None:
+    statement = """
+        INSERT INTO ticks
+        SELECT (jsonb_populate_record(t, '{"instrument_id": 4711}')).* FROM ticks AS t
+    """
+    fetch(line.database, statement)
+    try:
+        asked = ["replay-day", DAY, *STREAM, "--speed", "max", "--no-serve", "--drop"]
+        assert "  equal" in configured.invoke(app, asked, catch_exceptions=False).output
+    finally:
+        fetch(line.database, "DELETE FROM ticks WHERE instrument_id = 4711")
+
+
+def test_files_that_give_way_to_others_during_a_replay_change_no_comparison(
+    line: Recorded, configured: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FolderStore(line.home / "archive")
+    write_day(line.database, folder, TODAY)
+    replay = archived.replay
+
+    def and_archived_anew(*given: Any) -> Progress:
+        made = replay(*given)
+        for path in Path(folder.location, "candles").rglob("*.parquet"):
+            path.unlink()
+        return made
+
+    monkeypatch.setattr(archived, "replay", and_archived_anew)
+    asked = ["replay-day", DAY, "--speed", "max", "--no-serve", "--drop"]
+    assert "  equal" in configured.invoke(app, asked, catch_exceptions=False).output
+
+
 @pytest.fixture
 def configured(line: Recorded, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
     for name, value in environment(line).items():
@@ -153,5 +190,8 @@ def test_replays_that_were_kept_are_listed_and_forgotten(
     assert "  equal" in configured.invoke(app, asked, catch_exceptions=False).output
     kept = json.loads(configured.invoke(app, ["replay-day", "--list", "--json"]).output)
     assert [(row["day"], row["bytes"] > 0) for row in kept] == [(DAY, True)]
+    (made,) = (line.home / "replay" / row["schema"] for row in kept)
+    made.mkdir(parents=True)  # as one that was killed leaves it
     assert "is dropped" in configured.invoke(app, ["replay-day", DAY, "--forget"]).output
+    assert not made.exists()
     assert scratch.listed(line.database).is_empty()

@@ -15,7 +15,14 @@ from market_pipeline.storage import archives, tick_batches
 from market_pipeline.storage.database import Database
 from market_pipeline.storage.tick_batches import unpacked
 from market_pipeline_tests.builders import TODAY, fetch
-from market_pipeline_tests.replays import TICKS, Recorded, everything, from_archive, recorded
+from market_pipeline_tests.replays import (
+    TICKS,
+    Clock,
+    Recorded,
+    everything,
+    from_archive,
+    recorded,
+)
 
 pytestmark = pytest.mark.needs_plain_server("a replay's schema is a plain one on either")
 
@@ -114,6 +121,21 @@ def test_candles_are_as_they_are_now_if_that_is_asked_for(line: Recorded) -> Non
     assert comparing.digest(known_then) == comparing.digest(
         comparing.as_known_then(line.database, order)
     )
+
+
+def test_what_was_received_the_next_morning_is_not_waited_for(line: Recorded) -> None:
+    morning = "UPDATE ticks SET received_at = received_at + interval '1 day' WHERE seq % 50 = 0"
+    fetch(line.database, morning)
+    fetch(line.database, "UPDATE archives SET changed_at = now()")
+    write_day(line.database, store(line), TODAY)
+    clock = Clock()
+    order = Order(TODAY, speed=20)
+    made, progress = from_archive(line, store(line), order, timing=clock.timing)
+    assert progress.ticks == 400
+    assert clock.at - 1000 == pytest.approx(199 / 20, abs=1)
+    live = archived.as_known_then(archived.find(order, line.database, store(line)), order)
+    assert Comparison("", live, comparing.as_known_then(made.database, order)).is_equal
+    assert fetch(made.database, TICKS) == fetch(line.database, TICKS)
 
 
 def test_a_day_that_is_not_archived_is_refused(line: Recorded) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from market_pipeline.errors import JournalError, ReplayRefused
 from market_pipeline.replay.order import Order
-from market_pipeline.replay.player import Timing
 from market_pipeline.storage import candles as candle_storage
 from market_pipeline.storage import scratch
 from market_pipeline.storage.database import Database
@@ -18,6 +17,7 @@ from market_pipeline.streaming.journal import Journal
 from market_pipeline_tests.builders import TODAY, fetch
 from market_pipeline_tests.replays import (
     TICKS,
+    Clock,
     Recorded,
     candles,
     everything,
@@ -46,21 +46,6 @@ def test_candles_and_ticks_are_those_of_the_live_day(line: Recorded) -> None:
     rejected = "SELECT position, reason, payload FROM rejected"
     assert fetch(made.database, rejected) == fetch(line.database, rejected) != []
     assert everything(line.database) == before
-
-
-class Clock:
-    """Goes on by what is waited for, and ends a replay when it has come so far."""
-
-    def __init__(self, until: float = float("inf")) -> None:
-        self.at, self._until = 1000.0, until
-
-    def wait(self, seconds: float) -> bool:
-        self.at += seconds
-        return self.at > self._until
-
-    @property
-    def timing(self) -> Timing:
-        return Timing(lambda: self.at, self.wait)
 
 
 def test_a_replay_takes_as_long_as_the_day_took_divided_by_its_speed(line: Recorded) -> None:

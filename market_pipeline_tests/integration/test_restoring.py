@@ -1,5 +1,6 @@
 """Days come back from the archive bit by bit as they were, and change no candle."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from market_pipeline.archive import additions
 from market_pipeline.archive.day import write_day
 from market_pipeline.archive.dropping import drop_day, drop_expired
 from market_pipeline.archive.restoring import restore_day
@@ -98,6 +100,38 @@ def test_what_was_added_to_an_archive_comes_back_with_the_rest(
     drop_day(database, folder, DAY)
     restore_day(database, folder, DAY, 7)
     assert len(fetch(database, cases.TICKS)) == 123
+
+
+def test_a_file_that_is_in_no_certificate_hinders_neither_the_drop_nor_the_return_of_a_day(
+    database: Database, folder: FolderStore
+) -> None:
+    cases.archived(database, folder)
+    foreign = cases.leave_a_file(folder)
+    before = fetch(database, cases.TICKS)
+    drop_day(database, folder, DAY)
+    restore_day(database, folder, DAY, 7)
+    assert fetch(database, cases.TICKS) == before
+    assert Path(folder.location, foreign).exists()
+
+
+def test_files_are_compared_together_an_instrument_at_a_time(
+    database: Database, folder: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases.dropped(database, folder)
+    instruments = [row[0] for row in fetch(database, "SELECT instrument_id FROM instruments")]
+    cases.send_late(database, *[Tick(at=cases.at(3), instrument=each) for each in instruments])
+    write_day(database, folder, DAY)
+    drop_day(database, folder, DAY)
+    sorted_at_once = []
+
+    def in_order(rows: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        sorted_at_once.append(sum(batch.num_rows for batch in rows))
+        return ordered(rows)
+
+    ordered = additions.in_order
+    monkeypatch.setattr(additions, "in_order", in_order)
+    restore_day(database, folder, DAY, 7)
+    assert sorted_at_once == [41] * len(instruments)
 
 
 def test_a_day_that_is_there_is_not_restored(database: Database, folder: FolderStore) -> None:

@@ -1,5 +1,6 @@
 """Ticks are dropped only when the archive has them, and the reason is told when they stay."""
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from market_pipeline.archive.verifying import verify
 from market_pipeline.errors import ArchiveDamaged, ArchiveError
 from market_pipeline.sessions import bounds
 from market_pipeline.storage import archives, candles, retention
-from market_pipeline.storage.database import Database
+from market_pipeline.storage.database import Database, run
 from market_pipeline_tests import retention_cases as cases
 from market_pipeline_tests.archive_cases import DAY, add_instruments, store, ticks
 from market_pipeline_tests.builders import Tick, fetch
@@ -51,6 +52,45 @@ def test_a_day_that_is_not_archived_stays(database: Database, folder: FolderStor
 def test_a_day_without_any_tick_needs_no_archive(database: Database, folder: FolderStore) -> None:
     database.execute("ensure_tick_day", day=DAY)
     drop_day(database, folder, DAY)
+    assert retention.expired(database, DAY + timedelta(days=1)) == []
+
+
+def test_a_day_without_any_tick_goes_though_its_archive_was_not_read_for_long(
+    database: Database, folder: FolderStore
+) -> None:
+    cases.archived(database, folder)
+    run_sql(database, "DELETE FROM ticks; DELETE FROM standby_ticks")
+    run_sql(database, "UPDATE archives SET verified_at = now() - interval '1 day'")
+    assert drop_expired(database, folder, DAY + timedelta(days=1)) == ([DAY], {}, False)
+
+
+@pytest.mark.parametrize("standby", [False, True])
+def test_a_late_tick_of_a_writer_that_knew_the_day_is_archived_and_dropped_again(
+    database: Database, folder: FolderStore, standby: bool
+) -> None:
+    cases.archived(database, folder)
+    before = DAY + timedelta(days=1)
+    with closing(cases.Late(database)) as late:
+        late.send(Tick(at=cases.at(5)))
+        assert drop_expired(database, folder, before).dropped == [DAY]
+        late.send(Tick(at=cases.at(6)), standby=standby)
+    assert retention.expired(database, before) == [DAY]
+    assert drop_expired(database, folder, before).dropped == [DAY]
+    assert fetch(database, cases.TICKS) == fetch(database, cases.STANDBY) == []
+    found = archives.certificate(database, DAY)
+    assert found is not None and found.ticks + found.standby_ticks == 162
+
+
+@pytest.mark.needs_real_server("a drop within a transaction")
+def test_a_rebuild_makes_no_day_again_that_was_dropped(
+    database: Database, folder: FolderStore
+) -> None:
+    cases.archived(database, folder)
+    with database.session() as connection:
+        connection.execute("CREATE TEMPORARY TABLE rebuild_standby AS SELECT * FROM standby_ticks")
+        connection.execute("CREATE TEMPORARY TABLE rebuild_fresh (LIKE ticks)")
+        drop_day(database, folder, DAY)
+        run(connection, "ensure_rebuild_days")
     assert retention.expired(database, DAY + timedelta(days=1)) == []
 
 

@@ -100,6 +100,18 @@ def test_the_server_refreshes_what_the_writer_owns_as_settings_say(database: Dat
             connection.execute(f"CALL run_job({job})".encode())
 
 
+@pytest.mark.needs_timescale
+def test_the_writer_keeps_the_server_from_emptying_candles_of_days_that_it_drops(
+    database: Database,
+) -> None:
+    schema.prepare(database.url, WRITER_LOGS_IN)
+    before = datetime.now(UTC) - timedelta(days=2)
+    writer = acting_as(database, "market_writer")
+    writer.execute("shorten_candle_refresh", dropped_before=before)
+    is_short = "SELECT now() - looks_back >= %s FROM candle_refresh_policies()"
+    assert fetch(database, is_short, before) == [(True,)]
+
+
 def test_the_writer_finds_the_database_up_to_date(writer: Database) -> None:
     assert schema.prepare(writer.url, WRITER_LOGS_IN) == []
 

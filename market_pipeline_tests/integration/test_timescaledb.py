@@ -93,6 +93,60 @@ def test_a_refresh_of_days_whose_ticks_were_dropped_leaves_their_candles(
         assert count(database, "SELECT count(*) FROM candles_1d") == 3
 
 
+def may_drop_while_it_runs(database: Database, job: int, began_at: datetime) -> bool:
+    """Tell whether days up to the day before yesterday may be dropped while a job runs."""
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION candle_refresh_runs()"
+            " RETURNS TABLE (job_id int, began_at timestamptz) LANGUAGE sql AS"
+            f" $$ SELECT {job}, '{began_at}'::timestamptz $$".encode()
+        )
+        before = datetime.now(UTC) - timedelta(days=2)
+        try:
+            connection.execute("SELECT require_short_candle_refresh(%s)", [before])
+        except psycopg.errors.LockNotAvailable:
+            return False
+    return True
+
+
+def test_days_that_are_kept_shorter_than_before_leave_their_candles(
+    database: Database, feed: Feed, tmp_path: Path
+) -> None:
+    today = int(datetime.now(UTC).timestamp()) // DAY * DAY + 6 * 3600 - OPEN
+    for days in (5, 4, 1):
+        feed.send(*an_hour(today - days * DAY))
+    set_policies(database)
+    candles.refresh(database)
+    before = datetime.now(UTC).date() - timedelta(days=2)
+    assert len(drop_expired(database, FolderStore(tmp_path), before).dropped) == 2
+    run_jobs(database, "policy_refresh_continuous_aggregate")
+    candles.refresh(database)
+    assert count(database) == 180
+    assert timescaledb.problems(database, WANTED) == []
+
+
+def test_a_day_is_not_dropped_that_the_server_looks_back_to_for_candles(
+    database: Database, feed: Feed
+) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    set_policies(database)
+    with pytest.raises(psycopg.errors.RaiseException, match="looks back past it for candles"):
+        fetch(database, "SELECT remove_tick_day(%s)", yesterday)
+    with pytest.raises(psycopg.errors.RaiseException, match="stay until an hour later"):
+        fetch(database, "SELECT shorten_candle_refresh(now())")
+
+
+def test_a_day_is_not_dropped_while_a_refresh_runs_that_may_look_back_to_it(
+    database: Database,
+) -> None:
+    set_policies(database, Policies(keep_days=1, compress_after_days=1))
+    ((ours,),) = fetch(database, "SELECT job_id FROM candle_refresh_policies()")
+    now, removed = datetime.now(UTC), ours + 100_000
+    assert may_drop_while_it_runs(database, ours, now)
+    assert not may_drop_while_it_runs(database, ours, now - timedelta(hours=30))
+    assert not may_drop_while_it_runs(database, removed, now)
+
+
 def test_the_policies_refresh_candles_up_to_now(database: Database, feed: Feed) -> None:
     recent = int(datetime.now(UTC).timestamp()) // 60 * 60 - OPEN - 3600
     feed.send(*an_hour(recent))

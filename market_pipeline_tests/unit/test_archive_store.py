@@ -1,13 +1,16 @@
 """Files of an archive get their names at once, and what goes wrong is said in our errors."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from market_pipeline.archive.layout import STAGED
-from market_pipeline.archive.store import FolderStore, RemoteStore, Store, open_store
+from market_pipeline.archive.store import FolderStore, RemoteStore, Store, open_store, translated
 from market_pipeline.errors import (
     ArchiveFileMissing,
+    ArchiveRefused,
     ArchiveUnavailable,
     ConfigurationError,
     is_transient,
@@ -68,6 +71,13 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, file: Path) -> N
     (tmp_path / "archive").write_text("a file, not a folder")
     with pytest.raises(ArchiveUnavailable, match="directory"):
         FolderStore(tmp_path / "archive").stage(file, PATH)
+
+
+def test_a_read_only_file_system_is_not_worth_another_try() -> None:
+    with pytest.raises(ArchiveRefused, match="the scratch folder: Read-only") as raised:
+        with translated("the scratch folder"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/var/lib/archive_scratch")
+    assert not is_transient(raised.value)
 
 
 def test_a_server_that_does_not_answer_is_worth_another_try(tmp_path: Path, file: Path) -> None:

@@ -32,7 +32,8 @@ CREATE OR REPLACE FUNCTION access_differences() RETURNS TABLE (
         SELECT
             CASE
                 WHEN p.proname IN (
-                    'grant_access', 'give_to_writer', 'set_role_login', 'set_tick_policies', 'drop_tick_day', 'remove_tick_day'
+                    'grant_access', 'give_to_writer', 'set_role_login', 'set_tick_policies', 'set_refresh_policy',
+                    'drop_tick_day', 'remove_tick_day'
                 )
                 THEN 'administration'
                 WHEN p.provolatile = 'v' THEN 'action'

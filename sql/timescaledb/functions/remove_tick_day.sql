@@ -11,6 +11,7 @@ DECLARE
     chunk record;
     is_shared boolean;
 BEGIN
+    PERFORM require_short_candle_refresh(ends);
     -- Of compressed rows only so many may be deleted otherwise.
     PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
     FOREACH hypertable IN ARRAY ARRAY['ticks', 'standby_ticks']

@@ -1,3 +1,20 @@
+-- Lets the server refresh a continuous aggregate from so far back up to now; ends the run of what was set otherwise.
+CREATE OR REPLACE FUNCTION set_refresh_policy(aggregate regclass, looks_back interval, every interval) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    job int;
+BEGIN
+    PERFORM remove_continuous_aggregate_policy(aggregate, if_exists => true);
+    job := add_continuous_aggregate_policy(
+        aggregate, start_offset => looks_back, end_offset => INTERVAL '0', schedule_interval => every
+    );
+    -- All at once: in batches of ten, as by default, some days take a hundred times as long.
+    PERFORM alter_job(job, config => (
+        SELECT config || '{"buckets_per_batch": 0}' FROM timescaledb_information.jobs WHERE job_id = job
+    ));
+END
+$$;
+
 -- Lets the server refresh candles and compress ticks by itself, and changes what is set otherwise.
 --
 -- The refresh of the candles of a minute looks back no further than ticks are kept for certain: where they are dropped
@@ -10,10 +27,10 @@ DECLARE
     since_dropped interval := (
         SELECT CASE WHEN isfinite(ticks_dropped_before) THEN date_trunc('minute', now() - ticks_dropped_before) END
         FROM candle_progress
+        FOR SHARE  -- who is dropping a day has written to it: this waits for that, or that for this
     );
     wanted record;
     found record;
-    job int;
     hypertable text;
 BEGIN
     FOR wanted IN SELECT * FROM (VALUES
@@ -37,15 +54,7 @@ BEGIN
         WHERE j.proc_name = 'policy_refresh_continuous_aggregate'
         AND format('%I.%I', c.view_schema, c.view_name)::regclass = wanted.aggregate::regclass;
         CONTINUE WHEN found.looks_back = wanted.looks_back AND found.every = wanted.every;
-        PERFORM remove_continuous_aggregate_policy(wanted.aggregate::regclass, if_exists => true);
-        job := add_continuous_aggregate_policy(
-            wanted.aggregate::regclass,
-            start_offset => wanted.looks_back, end_offset => INTERVAL '0', schedule_interval => wanted.every
-        );
-        -- All at once: in batches of ten, as by default, some days take a hundred times as long.
-        PERFORM alter_job(job, config => (
-            SELECT config || '{"buckets_per_batch": 0}' FROM timescaledb_information.jobs WHERE job_id = job
-        ));
+        PERFORM set_refresh_policy(wanted.aggregate::regclass, wanted.looks_back, wanted.every);
     END LOOP;
 
     FOREACH hypertable IN ARRAY ARRAY['ticks', 'standby_ticks']
