@@ -30,7 +30,7 @@ RUN apt-get update \
     && groupadd --gid 10001 market \
     && useradd --uid 10001 --gid market --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin market \
     && install -d -o market -g market -m 0700 /var/lib/market_pipeline /var/lib/market_pipeline/archive \
-        /var/lib/market_pipeline/journal /var/lib/market_pipeline/tokens
+        /var/lib/market_pipeline/archive_scratch /var/lib/market_pipeline/journal /var/lib/market_pipeline/tokens
 COPY --from=builder /opt/venv /opt/venv
 COPY dagster.yaml docker/workspace.yaml /opt/dagster/
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -4,19 +4,24 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from dagster_webserver.cli import dagster_webserver
+from pydantic import SecretStr
 from typer.main import get_command
 
 from grafana.generator import GRAFANA
 from market_pipeline.__main__ import app
 from market_pipeline.api.dagster_client import LOCATION
-from market_pipeline.config import Settings
+from market_pipeline.archive.store import open_store
+from market_pipeline.brokers.login import TokenStore
+from market_pipeline.config import PROTOCOLS, BrokerName, Settings
 from market_pipeline_tests.acceptance.demo import ROOT
 from market_pipeline_tests.containers import COMPOSE, composed, grace_seconds
 
@@ -30,7 +35,9 @@ NOT_PASSED = {
     *("DAGSTER_PORT", "API_HOST", "API_PORT", "MARKET_PIPELINE_HOME"),
     *("STANDBY_BROKER", "STANDBY_SIMULATOR_URL"),
 }
-NOT_OURS = {"PGPASSWORD", "DAGSTER_DATABASE_URL"}  # read by libpq and by dagster.yaml
+OBJECT_STORE = set(composed()["x-object-store"])  # read by the library that reaches it
+NOT_OURS = {"PGPASSWORD", "DAGSTER_DATABASE_URL"} | OBJECT_STORE  # by libpq and dagster.yaml
+HOME = Path("/var/lib/market_pipeline")
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -197,6 +204,25 @@ def test_each_health_check_asks_a_port_that_its_service_answers_at(name: str) ->
     assert str(asked.port) in SERVICES[asked_of]["command"]
 
 
+@pytest.mark.parametrize("broker", PROTOCOLS)
+def test_the_demo_is_healthy_once_it_is_logged_in_to_the_broker_that_is_set(
+    broker: BrokerName, tmp_path: Path
+) -> None:
+    TokenStore(tmp_path).save(broker, SecretStr("token"), datetime.now(UTC))
+    *_, file = SERVICES["demo"]["healthcheck"]["test"]
+    (kept,) = tmp_path.iterdir()
+    assert file.replace("${BROKER:-simulator}", broker.value).endswith(f"/tokens/{kept.name}")
+
+
+def test_the_simulated_exchange_is_told_what_the_pipeline_is_told_of_it() -> None:
+    told = {"BROKER", "SIMULATOR_ALWAYS_OPEN", "CALENDAR_FILE"}
+    for name in ("simulator", "demo", "streams"):
+        assert told <= set(variables(name)), name
+    assert not {"--broker", "--always-open", "--exchange-hours"} & set(
+        SERVICES["simulator"]["command"]
+    )
+
+
 def test_dagster_finds_its_code_locations() -> None:
     workspace = yaml.safe_load((ROOT / "docker" / "workspace.yaml").read_text("utf-8"))
     servers = [each["grpc_server"] for each in workspace["load_from"]]
@@ -207,6 +233,25 @@ def test_dagster_finds_its_code_locations() -> None:
     }
     assert all(str(each["port"]) in attributes[each["host"]] for each in servers)
     assert {each["host"]: each["location_name"] for each in servers}["code"] == LOCATION
+
+
+@pytest.mark.parametrize("url", ["", "s3://ticks"])
+def test_what_archives_can_write_where_files_are_made(url: str) -> None:
+    folder = open_store(url, HOME).scratch
+    writable = [
+        HOME.joinpath(volume.split(":")[1])
+        for volume in SERVICES["code"]["volumes"]
+        if isinstance(volume, str) and not volume.endswith(":ro")
+    ]
+    (volume,) = {folder, *folder.parents} & set(writable)
+    assert f"{volume}" in (ROOT / "Dockerfile").read_text("utf-8").split()
+
+
+def test_what_readme_says_of_object_stores_reaches_what_archives() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:AWS|GOOGLE|AZURE)_[A-Z_]+)", readme))
+    # A path of this machine is none of the container's.
+    assert named - {"GOOGLE_SERVICE_ACCOUNT"} <= OBJECT_STORE <= set(variables("code"))
 
 
 def volumes() -> Iterator[str]:
