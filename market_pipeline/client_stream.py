@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -90,24 +91,30 @@ class TickStream:
         """Up to where each stream was delivered."""
 
         self.losses: list[Loss] = []
+        self._rest: deque[dict[str, Any]] = deque()
+        """The ticks of the newest message that were not delivered: a reader may stop between two
+        and go on later."""
+
+        self._rest_seq: dict[str, int] = {}
 
     async def __aiter__(self) -> AsyncIterator[Tick]:
-        """Yield ticks for ever.
+        """Yield ticks for ever, those first that came before and were not delivered.
 
         Raises:
             ApiKeyRefused, ApiUnknownInstrument, ApiError: what a new connection cannot mend.
         """
         while True:
+            while self._rest:
+                yield self._next()
             try:
                 async with connect(
                     self._url, additional_headers=self._headers, max_size=None
                 ) as connection:
                     await self._begin(connection)
                     while True:
-                        message = await self._message(connection)
-                        for values in message.get("ticks", ()):
-                            yield _tick(values)
-                        self.seq = message.get("seq", self.seq)
+                        self._take(await self._message(connection))
+                        while self._rest:
+                            yield self._next()
             except InvalidStatus as error:
                 answer = error.response
                 refused = error_of(answer.status_code, bytes(answer.body or b""))
@@ -117,8 +124,22 @@ class TickStream:
             except (OSError, TimeoutError, WebSocketException) as error:
                 await self._retry(error)
 
+    def _take(self, message: dict[str, Any]) -> None:
+        """Hold what a message brings until it is delivered."""
+        self._rest.extend(message.get("ticks", ()))
+        self._rest_seq = message.get("seq", self.seq)
+        if not self._rest:
+            self.seq = self._rest_seq
+
+    def _next(self) -> Tick:
+        """Return the next tick that is held: with the last all of the message is delivered."""
+        values = self._rest.popleft()
+        if not self._rest:
+            self.seq = self._rest_seq
+        return _tick(values)
+
     async def _begin(self, connection: ClientConnection) -> None:
-        if self.seq:
+        if self._is_begun:  # even where no stream has begun so far: what came since is missing
             await connection.send(json.dumps({"action": "resume", "seq": self.seq}))
         await connection.send(json.dumps({"action": "subscribe"} | self._wanted))
 

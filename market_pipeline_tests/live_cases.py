@@ -129,7 +129,7 @@ class Listener:
         self.seen.append(message)
         self.seq = message.get("seq", self.seq)
         self.ticks += message.get("ticks", [])
-        self.lost += message.get("lost", 0)
+        self.lost += message["lost"] if message["type"] == "ticks" else 0
         return message
 
     def until(self, kind: str, is_it: Callable[[Any], object] = bool) -> dict[str, Any]:

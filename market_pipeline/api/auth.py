@@ -6,10 +6,11 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Any, NewType
+from urllib.parse import unquote_plus
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -25,6 +26,7 @@ ANYBODY = KeyName("anybody")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHORTEST = 24
+_IN_QUERY = "api_key"
 _BURST_SECONDS = 2.0
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FORM = "API_KEYS is written name:scope:key,name:scope:key with scope read or control"
@@ -152,6 +154,19 @@ def presented(connection: HTTPConnection) -> str | None:
         return key
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.strip() or None if kind.lower() == "bearer" else None
+
+
+def taken_from_query(scope: MutableMapping[str, Any]) -> str | None:
+    """Take the key out of the address of a request, which servers write into their logs."""
+    key, kept = None, []
+    for part in scope["query_string"].split(b"&"):
+        name, _, value = part.decode("latin-1").partition("=")
+        if unquote_plus(name).lower() == _IN_QUERY:
+            key = key or unquote_plus(value)
+        else:
+            kept.append(part)
+    scope["query_string"] = b"&".join(kept)
+    return key
 
 
 def require(scope: Scope) -> Callable[..., Awaitable[KeyName]]:

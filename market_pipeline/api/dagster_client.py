@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from market_pipeline.api.errors import DagsterUnavailable, NotAsked, NotFound
+from market_pipeline.errors import ConfigurationError
 
 LOCATION = "market_pipeline"
 """The code location's name in services.py, pyproject.toml and workspace.yaml."""
@@ -76,7 +77,17 @@ class DagsterClient:
     """One Dagster web server. Each call is a request of its own: they are few."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        """Take its address, with a user and a password if there are any; `url` is without them.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        try:
+            given = httpx.URL(url.rstrip("/"))
+        except httpx.InvalidURL:
+            raise ConfigurationError("DAGSTER_URL is no address: correct it") from None
+        self._auth = (given.username, given.password) if given.userinfo else None
+        self.url = str(given.copy_with(userinfo=b""))
 
     async def launch(self, job: str, config: dict[str, Any] | None = None) -> str:
         """Start a run and return its id.
@@ -155,7 +166,9 @@ class DagsterClient:
     async def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         body = {"query": query, "variables": variables}
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                auth=self._auth, timeout=_SECONDS, trust_env=False
+            ) as client:
                 reply = await client.post(f"{self.url}/graphql", json=body)
                 content = reply.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:

@@ -68,7 +68,7 @@ class Guard:
         origin = headers.get("origin")
         if origin in self._origins:
             return None
-        is_own = origin is None or urlsplit(origin).netloc == host
+        is_own = origin is None or _place(origin) == host
         if is_own and headers.get("sec-fetch-site", "none") in _OWN:
             return None
         return CrossSite()
@@ -77,5 +77,13 @@ class Guard:
 def _name(host: str) -> str | None:
     try:
         return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _place(origin: str) -> str | None:
+    """Return name and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return None

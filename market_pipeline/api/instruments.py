@@ -92,10 +92,10 @@ async def list_instruments(
 ) -> dict[str, Any]:
     """List the instruments that the filters leave, page by page."""
     values = _values(filters)
-    asked = ["instruments", works.broker, values]
+    asked = ["instruments", works.brokers, values]
     after = cursors.read(asked, cursor, 1)[0] if cursor else 0
     rows = await works.reader.rows(
-        "list_instruments", broker=works.broker, after=after, rows=limit + 1, **values
+        "list_instruments", brokers=works.brokers, after=after, rows=limit + 1, **values
     )
     following = _following(request, answered, asked, rows, limit)
     return {"instruments": rows[:limit], "next_cursor": following}
@@ -111,7 +111,7 @@ async def search_instruments(
     """Find instruments by symbol, name, underlying, strike, month or kind, the best first."""
     today = trading_date(datetime.now(UTC))
     found = await run_in_threadpool(
-        instrument_search.search, works.database, works.broker, q, today, limit + 1, filters
+        instrument_search.search, works.database, works.brokers, q, today, limit + 1, filters
     )
     return {
         "instruments": found.head(limit).to_dicts(),

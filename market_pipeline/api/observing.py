@@ -1,5 +1,6 @@
 """Each request gets a number, a line in the log, a place in the metrics; each crash an answer."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from market_pipeline.api import auth
 from market_pipeline.api.errors import problem
 
 log = structlog.get_logger(__name__)
@@ -53,11 +55,14 @@ class Observed:
         given = Headers(scope=scope).get(_HEADER, "")
         request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
-        state |= {"request_id": request_id, "headers": {}}
+        # Of each request, whether it may hold a key there or not: uvicorn logs its address.
+        key = auth.taken_from_query(scope)
+        state |= {"request_id": request_id, "headers": {}, "key_in_query": key}
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             if scope["type"] == "http":
                 await self._answer(scope, receive, send)
             else:
+                state["transport"] = _transport(send)
                 await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,3 +105,11 @@ class Observed:
             milliseconds=round(seconds * 1000, 2),
             key=scope["state"].get("key_name"),
         )
+
+
+def _transport(send: Send) -> asyncio.WriteTransport | None:
+    """Return what a connection is written to: ASGI itself has no way to cut one off.
+
+    `send` is a method of uvicorn's protocol. Of another server it may be none: None.
+    """
+    return getattr(getattr(send, "__self__", None), "transport", None)

@@ -93,9 +93,8 @@ def search(  # noqa: PLR0913 - each is an option of the command line
     )
     words = " ".join(text)
     with market_database(settings) as database:
-        found = instrument_search.search(
-            database, settings.broker.value, words, _today(), limit, filters
-        )
+        brokers = [each.broker.value for each in settings.each_broker]
+        found = instrument_search.search(database, brokers, words, _today(), limit, filters)
     if as_json:
         typer.echo(_json(found.to_dicts()))
     elif not found.is_empty():
@@ -201,7 +200,7 @@ def _unknown(database: Database, broker: str, name: str, day: date) -> str:
     if not known.is_empty():
         start, end = known.row(-1, named=True)["valid_from"], known.row(-1, named=True)["valid_to"]
         return f"{message}: it meant one from {start} {f'to {end}' if end else 'on'}; see --on"
-    near = instrument_search.search(database, broker, name, _today(), 5)
+    near = instrument_search.search(database, [broker], name, _today(), 5)
     if near.is_empty():
         return f"{message}; run `market-pipeline instruments sync` if the master is old"
     names = [f"{row['exchange']}:{row['symbol']}" for row in near.to_dicts()]

@@ -50,13 +50,14 @@ _NO_FILTERS = Filters()
 
 def search(
     database: Database,
-    broker: str,
+    brokers: Sequence[str],
     text: str,
     today: date,
     limit: int = 20,
     filters: Filters = _NO_FILTERS,
 ) -> pl.DataFrame:
-    """Return what a text may mean, best first, at most `limit` rows.
+    """Return what a text may mean of what any of some brokers offers, best first, at most `limit`
+    rows. The token is that of the first of them which offers it.
 
     Exact symbols come first, then what begins with the text, what contains its words and what is
     named so; each is followed by its futures, the nearest first. Options come last unless they are
@@ -69,7 +70,8 @@ def search(
     """
     with database.transaction() as connection:
         for is_similar, reading in _attempts(connection, text):
-            values = _values(reading, filters) | {"broker": broker, "today": today, "rows": limit}
+            values = _values(reading, filters)
+            values |= {"brokers": list(brokers), "today": today, "rows": limit}
             if rows := run(connection, "search_instruments", **values).fetchall():
                 return _frame(rows, is_similar)
     return _frame([], is_similar=False)

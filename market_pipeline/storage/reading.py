@@ -3,6 +3,7 @@
 `Database` opens a connection for each call, which takes longer than most queries of the API.
 """
 
+import asyncio
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ _WAIT_SECONDS = 3.0
 """How long a request waits for a connection that is free, or a server that is back."""
 
 _STATEMENT_SECONDS = 15
+_AT_ONCE = 1_000
+"""Rows that are made into dictionaries before the event loop may do anything else."""
 
 Row = dict[str, Any]
 _Pooled = psycopg.AsyncConnection[Row]
@@ -73,7 +76,7 @@ class Reader:
             for _ in range(self._size):
                 async with self._pool.connection() as connection:
                     try:
-                        return await (await connection.execute(query.text, arguments)).fetchall()
+                        return await _all(await connection.execute(query.text, arguments))
                     except psycopg.errors.QueryCanceled:
                         raise QueryTooSlow(
                             f"The query took longer than {_STATEMENT_SECONDS} seconds: ask for "
@@ -83,12 +86,21 @@ class Reader:
                         if not connection.broken:
                             raise
             async with self._pool.connection() as connection:
-                return await (await connection.execute(query.text, arguments)).fetchall()
+                return await _all(await connection.execute(query.text, arguments))
 
     async def row(self, name: str, /, **values: Any) -> Row | None:
         """Return the first row of a named query: see `rows`."""
         found = await self.rows(name, **values)
         return found[0] if found else None
+
+
+async def _all(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
+    """Return what was read, with pauses for others."""
+    rows = await cursor.fetchmany(_AT_ONCE)
+    while len(rows) < cursor.rowcount:
+        await asyncio.sleep(0)
+        rows += await cursor.fetchmany(_AT_ONCE)
+    return rows
 
 
 async def _configure(connection: _Pooled) -> None:

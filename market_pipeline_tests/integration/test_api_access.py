@@ -104,6 +104,7 @@ def test_without_keys_other_names_are_refused(unguarded: httpx.Client, host: str
         {"Origin": "https://evil.example.com"},
         {"Origin": "http://127.0.0.1:1"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],

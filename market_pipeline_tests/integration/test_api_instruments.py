@@ -12,6 +12,7 @@ from market_pipeline_tests.api_cases import day as day
 from market_pipeline_tests.api_cases import problem, serving, settings_of
 from market_pipeline_tests.dagster_cases import rows, run_sql
 from market_pipeline_tests.history_days import NAMES, Day
+from market_pipeline_tests.instrument_cases import equity, sync
 
 pytestmark = [pytest.mark.needs_real_server]
 
@@ -74,6 +75,19 @@ def test_search_finds_what_a_trader_means(client: httpx.Client) -> None:
     assert names(found["instruments"]) == ["NFO:NIFTY26DECFUT"]
     first = client.get("/api/instruments/search", params={"q": "reliance"}).json()["instruments"][0]
     assert names([first]) == ["NSE:RELIANCE"]
+
+
+def test_what_the_second_broker_alone_offers_is_listed_and_found(
+    database: Database, tmp_path: Path
+) -> None:
+    sync(database, equity(257, "INFY"))
+    others = [equity(1, "INFY", exchange_token="1"), equity(2, "SBIN", exchange_token="3")]
+    sync(database, *others, broker="fyers")
+    with serving(settings_of(database, tmp_path, broker="kite,fyers")) as client:
+        tokens = {each["symbol"]: each["token"] for each in listed(client)}
+        assert tokens == {"INFY": 257, "SBIN": 2}
+        found = client.get("/api/instruments/search", params={"q": "sbin"}).json()["instruments"]
+        assert [(each["symbol"], each["token"]) for each in found] == [("SBIN", 2)]
 
 
 def test_search_says_that_there_is_more_and_that_words_were_mistyped(client: httpx.Client) -> None:

@@ -1,5 +1,7 @@
 """Work that the API has Dagster do: real runs of a real Dagster, on the simulated exchange."""
 
+import asyncio
+from base64 import b64decode
 from typing import Any
 
 import httpx
@@ -8,6 +10,7 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from market_pipeline.api import dagster_client
+from market_pipeline.api.errors import DagsterUnavailable
 from market_pipeline_tests.api_cases import client as client
 from market_pipeline_tests.api_cases import day as day
 from market_pipeline_tests.api_cases import problem
@@ -104,6 +107,29 @@ def test_without_dagster_one_is_told_how_to_start_it(client: httpx.Client, path:
     reply = client.post(path, json={"from": "2026-11-20"})
     assert "market-pipeline up" in problem(reply, 503, "dagster-unavailable")["detail"]
     assert reply.headers["Retry-After"] == "10"
+
+
+def test_the_password_of_dagster_is_sent_to_it_and_shown_to_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[httpx.Request] = []
+
+    async def answer(_: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if len(asked) > 1:
+            raise httpx.ConnectError("gone")
+        started = {"__typename": "LaunchRunSuccess", "run": {"runId": "7"}}
+        return httpx.Response(200, json={"data": {"launchRun": started}})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    dagster = dagster_client.DagsterClient("http://ops:pass%40word@dagster.example:3000/")
+    assert asyncio.run(dagster.launch("instrument_sync")) == "7"
+    authorization = b64decode(asked[0].headers["Authorization"].removeprefix("Basic "))
+    assert authorization == b"ops:pass@word"
+    with pytest.raises(DagsterUnavailable) as refused:
+        asyncio.run(dagster.launch("instrument_sync"))
+    assert "at http://dagster.example:3000 (" in str(refused.value)
+    assert dagster.url == "http://dagster.example:3000"
 
 
 def test_dagster_understands_what_it_is_asked() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
 import pytest
 
@@ -93,6 +93,47 @@ def test_a_restart_of_the_api_is_not_noticed(api: Api, feed: Feed) -> None:
         return seen + await following, opened.stream.losses
 
     assert asyncio.run(read()) == ([1, 2, 3, 4, 5, 6], [])
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["known stream", "new stream"])
+def test_a_connection_that_is_lost_before_the_first_tick_loses_none(
+    database: Database, api: Api, is_early: bool
+) -> None:
+    async def read() -> float:
+        feeds = [await asyncio.to_thread(Feed, database)] if is_early else []
+        stream = Client(api.url).stream(["NSE:INFY"])
+        first = asyncio.ensure_future(anext(aiter(stream)))
+        while not stream._is_begun:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(api.stop)
+        feeds = feeds or [await asyncio.to_thread(Feed, database)]
+        with closing(feeds[0]) as feed:
+            await asyncio.to_thread(feed.commit, builders.Tick(price=1))
+            await asyncio.to_thread(api.start)
+            await asyncio.to_thread(feed.commit, builders.Tick(price=2))
+            async with asyncio.timeout(20):
+                return (await first).last_price
+
+    assert asyncio.run(read()) == 1
+
+
+def test_who_stops_within_a_message_and_goes_on_gets_the_rest_of_it_once(
+    api: Api, feed: Feed
+) -> None:
+    async def read() -> list[float]:
+        opened = await reading(api, feed)
+        await opened.commit(1, 2, 3)
+        seen = await opened.prices(1)
+        await opened.commit(4)
+        async with asyncio.timeout(20):
+            for last in (2, 4):  # each time with a new iterator
+                async for tick in opened.stream:
+                    seen.append(tick.last_price)
+                    if tick.last_price == last:
+                        break
+        return seen
+
+    assert asyncio.run(read()) == [1, 2, 3, 4]
 
 
 def test_what_cannot_be_had_any_more_is_told(database: Database, api: Api, feed: Feed) -> None:

@@ -11,7 +11,9 @@ from market_pipeline.storage.instrument_search import Filters, search
 from market_pipeline_tests.builders import TODAY
 from market_pipeline_tests.instrument_cases import (
     DUMP_DAY,
+    INFY,
     OTHERS,
+    TCS,
     Row,
     equity,
     future,
@@ -74,7 +76,7 @@ def market(database: Database) -> Database:
 
 
 def found(database: Database, text: str, limit: int = 20, **filters: Any) -> list[str]:
-    rows = search(database, "kite", text, TODAY, limit, Filters(**filters))
+    rows = search(database, ["kite"], text, TODAY, limit, Filters(**filters))
     return [f"{row['exchange']}:{row['symbol']}" for row in rows.to_dicts()]
 
 
@@ -183,15 +185,15 @@ def test_any_character_may_be_searched_for(market: Database, text: str) -> None:
     ],
 )
 def test_typing_errors_give_what_is_similar(market: Database, text: str, name: str) -> None:
-    rows = search(market, "kite", text, TODAY)
+    rows = search(market, ["kite"], text, TODAY)
     assert rows["is_similar"].all()
     assert found(market, text)[0] == name
 
 
 def test_what_is_like_nothing_is_not_found(market: Database) -> None:
-    rows = search(market, "kite", "qqqqqq", TODAY)
+    rows = search(market, ["kite"], "qqqqqq", TODAY)
     assert rows.is_empty()
-    assert rows.schema == search(market, "kite", "INFY", TODAY).schema
+    assert rows.schema == search(market, ["kite"], "INFY", TODAY).schema
 
 
 def test_filters_confine_what_is_found(market: Database) -> None:
@@ -216,7 +218,16 @@ def test_no_more_is_returned_than_asked_for(market: Database) -> None:
 
 
 def test_another_broker_offers_nothing(market: Database) -> None:
-    assert search(market, "fyers", "INFY", TODAY).is_empty()
+    assert search(market, ["fyers"], "INFY", TODAY).is_empty()
+
+
+def test_of_two_brokers_the_first_that_offers_it_gives_the_token(database: Database) -> None:
+    sync(database, INFY, TCS)
+    others = [equity(1, "INFY", exchange_token="1"), equity(2, "SBIN", exchange_token="3")]
+    sync(database, *others, broker="fyers")
+    for text, token in (("INFY", INFY["token"]), ("SBIN", 2), ("2", 2), ("TCS", TCS["token"])):
+        assert search(database, ["kite", "fyers"], text, TODAY)["token"].to_list() == [token]
+    assert search(database, ["fyers", "kite"], "INFY", TODAY)["token"].to_list() == [1]
 
 
 def test_what_has_expired_is_found_only_if_asked_for(database: Database) -> None:
@@ -234,7 +245,7 @@ def test_a_real_master_is_searched_as_a_trader_expects(database: Database) -> No
     instruments.sync(database, "kite", real_master(), DUMP_DAY)
 
     def first(text: str, count: int = 1) -> list[str]:
-        return search(database, "kite", text, DUMP_DAY, count)["symbol"].to_list()
+        return search(database, ["kite"], text, DUMP_DAY, count)["symbol"].to_list()
 
     assert first("NIFTY", 2) == ["NIFTY 50", "NIFTY25DECFUT"]
     assert first("nifty 26000 ce", 2) == ["NIFTY25D2326000CE", "NIFTY25DEC26000CE"]

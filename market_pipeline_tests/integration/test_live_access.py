@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -48,6 +49,20 @@ def test_a_key_in_the_address_opens_it_and_stays_out_of_the_log(
         pass
     assert "/api/ws/ticks" in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/api/ws/ticks/", "/api/ws/nothing"])
+def test_nor_is_a_key_in_an_address_that_does_not_exist_in_the_log(
+    guarded: Api, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    query = f"a=%20&api_key={KEY}&b=1"
+    with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{guarded.port}{path}?{query}"):
+        pass
+    httpx.get(f"{guarded.url}{path}?{query}")
+    told = [record.getMessage() for record in caplog.records if "uvicorn" in record.name]
+    assert len([line for line in told if f"{path}?a=%20&b=1" in line]) == 2
+    assert KEY not in "".join(told)
 
 
 def test_the_answer_names_our_sub_protocol_and_not_the_key(guarded: Api) -> None:

@@ -2,13 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from market_pipeline.api.live import endpoint, hub, subscriber
+from market_pipeline.errors import DatabaseUnavailable
 from market_pipeline.storage.database import Database
+from market_pipeline.storage.reading import Reader, Row
 from market_pipeline_tests.builders import Tick, fetch, outage
-from market_pipeline_tests.live_cases import STREAM, Api, Feed, Listener, listening, running
+from market_pipeline_tests.live_cases import STREAM, Api, Feed, Listener, ids, listening, running
 from market_pipeline_tests.live_cases import api as api
 from market_pipeline_tests.live_cases import feed as feed
 from market_pipeline_tests.live_cases import hurried_feed as hurried_feed
@@ -110,6 +113,73 @@ def test_what_is_not_there_any_more_is_told(database: Database, api: Api, feed: 
         assert (told["streams"][STREAM]["first"], told["streams"][STREAM]["end"]) == (2, 3)
         assert told["rest"] == "/api/historical/ticks"
         assert client.prices(1) == [4]
+
+
+@pytest.mark.parametrize("seq", [{STREAM: 1}, {}])
+def test_what_is_not_there_between_what_is_there_is_told(
+    database: Database, api: Api, feed: Feed, seq: dict[str, int]
+) -> None:
+    first_ticks(api, feed)
+    for price in (3, 4, 5, 6):
+        feed.commit(Tick(price=price))
+    fetch(database, "DELETE FROM tick_batches WHERE first_arrival IN (3, 4)")
+    with resumed(api, seq) as client:
+        told = client.until("resume_failed")
+        assert (told["streams"][STREAM]["first"], told["streams"][STREAM]["end"]) == (3, 5)
+        assert [tick["last_price"] for tick in client.ticks] == [1, 2, 3][seq.get(STREAM, 0) :]
+        client.until("resumed")
+        assert client.prices(1)[-1] == 6
+
+
+def test_the_seq_of_an_answer_is_behind_what_was_sent_and_before_what_comes(
+    api: Api, feed: Feed
+) -> None:
+    first_ticks(api, feed)
+    with listening(api) as client:
+        seq = client.subscribe("INFY")["seq"]
+        assert seq == {STREAM: 2}
+    feed.commit(Tick(price=3))
+    with resumed(api, seq) as client:
+        client.until("resumed")
+        assert client.prices(1) == [3]
+
+
+def test_what_is_subscribed_second_after_a_resume_begins_now(
+    database: Database, api: Api, feed: Feed
+) -> None:
+    infy, tcs = (ids(database)[symbol] for symbol in ("INFY", "TCS"))
+    seq = first_ticks(api, feed)
+    feed.commit(Tick(price=3, instrument=infy), Tick(price=4, instrument=tcs))
+    with resumed(api, seq) as client:
+        client.until("resumed")
+        assert client.subscribe("TCS")["seq"] == {STREAM: 4}
+        feed.commit(Tick(price=5, instrument=tcs))
+        assert client.prices(2) == [3, 5]
+        seen = [message["seq"][STREAM] for message in client.seen if "seq" in message]
+        assert seen == sorted(seen)
+
+
+def test_a_subscription_that_failed_goes_on_when_it_is_asked_for_again(
+    api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, read = [], Reader.rows
+
+    async def rows(reader: Reader, name: str, /, **values: Any) -> list[Row]:
+        reads.append(name)
+        if reads.count("tick_batches_between") in (1, 3) and name == "tick_batches_between":
+            raise DatabaseUnavailable
+        return await read(reader, name, **values)
+
+    for price in range(1, 8):
+        feed.commit(Tick(price=price))
+    monkeypatch.setattr(Reader, "rows", rows)
+    with resumed(api, {STREAM: 1}) as client:
+        for known in (1, 5):  # before anything was sent, and after four batches
+            client.until("error", lambda told: told["problem"]["status"] == 503)
+            assert client.subscribe("INFY")["seq"] == {STREAM: known}
+        client.until("resumed")
+        feed.commit(Tick(price=8))
+        assert client.prices(7) == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_seq_ahead_of_everything_is_told(api: Api, feed: Feed) -> None:

@@ -71,6 +71,18 @@ def test_a_client_that_does_not_read_delays_no_other(
         assert quick.lost == 0
 
 
+def test_a_client_that_never_reads_holds_no_socket_of_the_server(
+    database: Database, api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(endpoint, "_CLOSING_SECONDS", 0.3)
+    with listening(api, sock=small_socket(api)) as stalled:
+        stalled.subscribe("INFY", "TCS", mode="full")
+        commit_much(database, feed)
+        open_ones = api.server.server_state.connections
+        eventually(lambda: not open_ones, "the server holds on to the connection", 5)
+
+
 def test_a_client_that_takes_nothing_is_closed_with_a_reason(
     database: Database,
     api: Api,

@@ -40,12 +40,14 @@ def test_an_instrument_may_be_named_by_our_own_id(database: Database, api: Api) 
 
 
 def test_unknown_names_are_told_with_near_ones_and_the_rest_is_taken(api: Api) -> None:
+    long = f"id:{'9' * 90}"
     with listening(api) as client:
-        told = client.subscribe("INFI", "TCS", "id:987654321")
+        told = client.subscribe("INFI", "TCS", "id:987654321", long)
     assert [each["instrument"] for each in told["instruments"]] == ["NSE:TCS"]
     assert told["unknown"] == [
         {"asked": "INFI", "near": ["NSE:INFY"]},
         {"asked": "id:987654321", "near": []},
+        {"asked": long, "near": []},
     ]
 
 
@@ -102,6 +104,10 @@ def test_nothing_comes_of_what_was_unsubscribed(database: Database, api: Api, fe
         ('{"action": "subscribe", "instruments": []}', "instruments"),
         ('{"action": "subscribe", "instruments": ["INFY"], "mode": "most"}', "mode"),
         ('{"action": "candles", "instruments": ["INFY"], "interval": "7m"}', "interval"),
+        ('{"action": "subscribe", "instruments": ["INFY\\u0000"]}', "instruments"),
+        ('{"action": "subscribe", "instruments": ["id:%s"]}' % ("9" * 5000), "instruments"),
+        ('{"action": "subscribe", "instruments": [%s]}' % ("9" * 30), "instruments"),
+        ('{"action": "resume", "seq": {"kite-0": 9223372036854775808}}', "seq"),
         (b"\x00", "binary"),
     ],
 )

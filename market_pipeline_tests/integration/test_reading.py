@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import psycopg
 import pytest
 
 from market_pipeline.errors import DatabaseError, DatabaseUnavailable, QueryTooSlow
@@ -17,7 +18,8 @@ pytestmark = [pytest.mark.needs_real_server]
 SLEEP = Query("SELECT pg_sleep($1::double precision)", ("seconds",))
 NONSENSE = Query("SELECT nothing FROM nowhere", ())
 WHO = Query("SELECT pg_backend_pid() AS pid", ())
-STAND_INS = {"sleep": SLEEP, "nonsense": NONSENSE, "who": WHO}
+COUNT = Query("SELECT n FROM generate_series(1, $1::bigint) AS n", ("last",))
+STAND_INS = {"sleep": SLEEP, "nonsense": NONSENSE, "who": WHO, "count": COUNT}
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,28 @@ def test_rows_come_by_column(database: Database) -> None:
             assert await reader.row("last_tick", instrument_id=1) is None
 
     finished(read())
+
+
+@pytest.mark.parametrize(("last", "pieces"), [(0, [0]), (3, [2, 1]), (4, [2, 2])])
+def test_many_rows_are_taken_in_pieces_between_which_others_run(
+    database: Database, last: int, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, take = [], psycopg.AsyncRawCursor.fetchmany
+
+    async def noting(cursor: psycopg.AsyncRawCursor[Any], size: int = 0) -> list[Any]:
+        found = await take(cursor, size)
+        taken.append(len(found))
+        return found
+
+    monkeypatch.setattr(psycopg.AsyncRawCursor, "fetchmany", noting)
+    monkeypatch.setattr(reading, "_AT_ONCE", 2)
+
+    async def read() -> list[reading.Row]:
+        async with Reader(database.url) as reader:
+            return await reader.rows("count", last=last)
+
+    assert finished(read()) == [{"n": n} for n in range(1, last + 1)]
+    assert taken == pieces
 
 
 def test_a_query_that_takes_too_long_is_ended_and_the_connection_goes_on(

@@ -1,10 +1,14 @@
--- A page of the instruments, after one of them. NULL: any. Those a broker does not offer now only if they are asked for.
+-- A page of the instruments, after one of them. NULL: any. Those no broker offers now only if they are asked for; the
+-- token is that of the first of the brokers which offers it.
 SELECT
     i.instrument_id, i.exchange, i.segment, i.symbol, i.name, i.kind, i.underlying, i.expiry, i.strike,
     i.lot_size, i.tick_size, b.token, coalesce(s.is_active, false) AS is_subscribed
 FROM instruments AS i
-LEFT JOIN broker_instruments AS b
-ON b.instrument_id = i.instrument_id AND b.broker = :broker::text AND b.valid_to IS NULL
+LEFT JOIN LATERAL (
+    SELECT token FROM broker_instruments
+    WHERE instrument_id = i.instrument_id AND broker = ANY (:brokers::text[]) AND valid_to IS NULL
+    ORDER BY array_position(:brokers, broker) LIMIT 1
+) AS b ON true
 LEFT JOIN subscriptions AS s ON s.instrument_id = i.instrument_id
 WHERE i.instrument_id > :after::bigint
 AND (i.exchange = :exchange::text OR :exchange IS NULL)

@@ -1,10 +1,11 @@
 -- One minute of each of some instruments as sql/candles/candles_1m.sql makes it, with what is needed to go on from there: the
--- minute that is given, or that of the newest tick. From ticks and not from candles_1m, where a late tick
+-- minute that is given, or that of the newest tick (is_newest). From ticks and not from candles_1m, where a late tick
 -- shows after the next refresh only. Every instrument has a row; positions say up to where each stream is contained.
 -- Materialized, or the newest tick would be looked for with each tick that is compared.
 WITH wanted AS MATERIALIZED (
     SELECT
         given.instrument_id,
+        given.minute IS NULL AS is_newest,
         coalesce(
             given.minute,
             (
@@ -17,6 +18,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT
     wanted.instrument_id,
+    wanted.is_newest,
     (extract(EPOCH FROM wanted.minute) * 1000000)::bigint AS time,
     m.open, m.open_seq, m.high, m.low, m.close, m.close_seq, m.volume, m.open_interest, m.open_interest_seq,
     coalesce(m.trades, 0) AS trades,

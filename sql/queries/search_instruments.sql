@@ -1,5 +1,6 @@
--- What a broker offers that a reading of a text may mean, best first. Cash and indices are found by words that stand in
--- their symbol or name, derivatives by what they are derived from or by the beginning of their own symbol.
+-- What any of some brokers offers that a reading of a text may mean, best first; the token is that of the first of them
+-- which offers it. Cash and indices are found by words that stand in their symbol or name, derivatives by what they are
+-- derived from or by the beginning of their own symbol.
 --
 -- rank: 0 what is called so, 1 its futures; 2 what begins so, 3 its futures; 4 what has the words in its symbol, 5;
 -- 6 what has them in its name, 7; from 10 on options in the same order. Indices are called by their underlying as well.
@@ -78,7 +79,7 @@ candidates AS (
     SELECT i.*, 0, i.underlying
     FROM broker_instruments AS b
     JOIN instruments AS i ON i.instrument_id = b.instrument_id
-    WHERE b.broker = :broker::text AND b.token = :token::bigint
+    WHERE b.broker = ANY (:brokers::text[]) AND b.token = :token::bigint
 ),
 found AS (
     SELECT DISTINCT ON (instrument_id) *
@@ -114,8 +115,8 @@ SELECT
 FROM sorted AS i
 CROSS JOIN LATERAL (
     SELECT token FROM broker_instruments
-    WHERE instrument_id = i.instrument_id AND broker = :broker AND (valid_to IS NULL OR :with_expired)
-    ORDER BY valid_from DESC LIMIT 1
+    WHERE instrument_id = i.instrument_id AND broker = ANY (:brokers) AND (valid_to IS NULL OR :with_expired)
+    ORDER BY valid_to IS NOT NULL, array_position(:brokers, broker), valid_from DESC LIMIT 1
 ) AS b
 ORDER BY
     i.rank, i.has_expired, i.expiry NULLS FIRST, i.strike NULLS FIRST, i.symbol_length, i.place, i.symbol

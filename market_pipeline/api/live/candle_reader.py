@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from market_pipeline.api.live.candles import CandleBook, LiveCandle
 from market_pipeline.api.live.ticks import at
@@ -54,8 +54,9 @@ class CandleReader:
             wanted = list(self._wanted)[:_AT_ONCE]
             for each in wanted:
                 del self._wanted[each]
+            awaited = {id: self._book.awaited(id) for id, minute in wanted if minute is None}
             try:
-                self._accept(wanted, await self._read(wanted))
+                self._accept(awaited, await self._read(wanted))
             except DatabaseError as error:
                 log.warning("live candles wait for the database: %s", error)
                 self._ask(wanted)
@@ -70,13 +71,18 @@ class CandleReader:
             minutes=[None if minute is None else at(minute) for _, minute in wanted],
         )
 
-    def _accept(self, wanted: Sequence[Wanted], rows: Iterable[Row]) -> None:
-        again = {each for each in wanted if each[1] is not None}
+    def _accept(self, awaited: Mapping[int, int | None], rows: Iterable[Row]) -> None:
+        """Tell closed minutes, and go on from where instruments are that were awaited before the
+        rows were read; those that are awaited since are read again."""
         for row in rows:
             instrument_id, positions = row.pop("instrument_id"), row.pop("positions")
-            candle = LiveCandle(**row)
-            if candle.time is not None and (instrument_id, candle.time) in again:
+            is_newest, candle = row.pop("is_newest"), LiveCandle(**row)
+            generation = self._book.awaited(instrument_id)
+            if not is_newest:
                 self._tell(instrument_id, candle, True)
-            elif started := self._book.start(instrument_id, candle, positions):
+            elif generation is not None and generation == awaited[instrument_id]:
+                started = self._book.start(instrument_id, candle, positions)
                 self._tell(instrument_id, started, False)
+            elif generation is not None:
+                self.start([instrument_id])
         self._tell_changes()  # which ticks have made that came while this was read

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from market_pipeline.api.live.ticks import LiveTick, at, to_json
 
 MINUTE = 60_000_000
+MOST_WAITING = 5_000
+"""Ticks of one instrument that wait until it was read. Above that they are forgotten, and what is
+being read with them: it is read once more."""
 
 
 @dataclass
@@ -72,6 +76,7 @@ def _is_later(seq: int, known: int | None) -> bool:
 class _Entry:
     """One instrument: its candle, or the ticks that wait until that was read."""
 
+    generation: int
     waiting: list[LiveTick] | None = field(default_factory=list)
     candle: LiveCandle = field(default_factory=LiveCandle)
     contained: Mapping[str, int] = field(default_factory=dict)
@@ -91,6 +96,7 @@ class CandleBook:
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
+        self._generations = count()
         self.changes = Changes()
 
     def __contains__(self, instrument_id: int) -> bool:
@@ -98,7 +104,13 @@ class CandleBook:
 
     def begin(self, instrument_id: int) -> None:
         """Keep an instrument's ticks until `start` says what was before them."""
-        self._entries[instrument_id] = _Entry()
+        self._entries[instrument_id] = _Entry(next(self._generations))
+
+    def awaited(self, instrument_id: int) -> int | None:
+        """Return for which `begin` it has to be read where it is; None: that is known, or nobody
+        wants it. What was read before that `begin` may lack ticks that were not kept."""
+        entry = self._entries.get(instrument_id)
+        return entry.generation if entry and entry.waiting is not None else None
 
     def begin_anew(self) -> list[int]:
         """Begin with every instrument again, since ticks were missed; return them."""
@@ -108,12 +120,10 @@ class CandleBook:
 
     def start(
         self, instrument_id: int, candle: LiveCandle, contained: Mapping[str, int]
-    ) -> LiveCandle | None:
-        """Go on from a candle that was read; return it, or None if it was known already."""
-        entry = self._entries.get(instrument_id)
-        if entry is None or entry.waiting is None:
-            return None
-        waiting, entry.waiting = entry.waiting, None
+    ) -> LiveCandle:
+        """Go on from a candle that was read since it was `awaited`; return what it is now."""
+        entry = self._entries[instrument_id]
+        waiting, entry.waiting = entry.waiting or [], None
         entry.candle, entry.contained = candle, contained
         for tick in waiting:
             self.add(tick)
@@ -134,9 +144,15 @@ class CandleBook:
         if entry is None:
             return
         if entry.waiting is not None:
-            entry.waiting.append(tick)
+            self._keep(tick, entry.waiting)
         elif tick.number >= entry.contained.get(tick.stream, 0):
             self._fold(entry, tick)
+
+    def _keep(self, tick: LiveTick, waiting: list[LiveTick]) -> None:
+        if len(waiting) < MOST_WAITING:
+            waiting.append(tick)
+        else:  # this one is stored: what is read from now on contains it
+            self.begin(tick.instrument_id)
 
     def _fold(self, entry: _Entry, tick: LiveTick) -> None:
         minute = tick.values["time"] // MINUTE * MINUTE

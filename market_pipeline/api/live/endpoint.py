@@ -11,35 +11,40 @@ Who may: an API key as X-API-Key or Authorization: Bearer, as sub-protocols `mar
 {"action": "candles", "instruments": [...], "interval": "1m"}
     the candle of the current minute at once and whenever it changes.
 {"action": "resume", "seq": {"kite-0": 120034}}
-    first of all on a connection, with the newest `seq` of the one before: what is subscribed within
-    a minute begins behind it. What was committed within the last minute is there.
+    first of all on a connection, with the newest `seq` of the one before: what is subscribed first
+    begins behind it, so ask for all in one request. What is subscribed later begins now, since one
+    `seq` cannot say two places. After an error nothing is subscribed: what is asked for again goes
+    on behind the newest `seq`. What was committed within the last minute is there.
 
 and is told, by `type`:
 
 subscribed, unsubscribed, candles_subscribed
     `instruments`: what each name means; `unknown`: names that mean nothing, with near ones. The
-    others are taken.
+    others are taken. `seq` of subscribed: behind which ticks come; to resume with it is to lose and
+    to repeat none.
 ticks
     `ticks` in the order of their arrival; `seq`: up to where each stream was sent; `lost`: how many
     ticks since the message before were left out because the client was slow. Then it has the
     newest of each instrument.
 candles
     `candles`: as view candles_1m shows them; `is_closed` when a tick of a later minute has come. A
-    late tick makes a closed minute be sent again.
+    late tick makes a closed minute be sent again. `lost`: how many closed minutes since the message
+    before were left out because the client was slow.
 resumed
     everything that was missed is sent, and what comes now follows.
 resume_failed, missed
     `streams`: ticks numbered from `first` up to before `end`, committed before `until`, cannot be
-    sent; `rest` says where they can be read. With resume_failed they are those after `seq`.
+    sent; `rest` says where they can be read. With resume_failed they are some of those after `seq`,
+    and each stretch is told on its own.
 heartbeat
-    every 5 seconds: `time`, `database`, `seq`, `streams` with what they do.
+    every 5 seconds, also while ticks wait: `time`, `database`, `seq`, `streams` with what they do.
 status
     `database` is unavailable: nothing comes for now; or available: it goes on by itself.
 error
     `problem` as in the REST API. The connection stays.
 
-A client that takes nothing for 30 seconds is closed with code 1013; of a server that stops with
-1012. Either may come back and resume.
+A client that takes nothing for 30 seconds is closed with code 1013, and 5 seconds later without
+any; of a server that stops with 1012. Either may come back and resume.
 """
 
 import asyncio
@@ -47,7 +52,6 @@ import contextlib
 import http
 import logging
 from typing import Any
-from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -93,13 +97,10 @@ async def ticks(websocket: WebSocket) -> None:
 
 
 def _presented(websocket: WebSocket) -> str | None:
-    """Return the key, and take it out of the address, which servers write into their logs."""
-    query = parse_qs(websocket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    in_query = query.pop("api_key", [None])[0]
-    websocket.scope["query_string"] = urlencode(query, doseq=True).encode("latin-1")
     for protocol in websocket.scope["subprotocols"]:
         if protocol.startswith(_KEY_PREFIX):
             return str(protocol.removeprefix(_KEY_PREFIX))
+    in_query: str | None = websocket.state.key_in_query
     return auth.presented(websocket) or in_query
 
 
@@ -154,23 +155,26 @@ async def _send(websocket: WebSocket, hub: Hub, subscriber: Subscriber) -> None:
     beat_at = clock() + HEARTBEAT_SECONDS
     try:
         while True:
+            if clock() >= beat_at:  # whatever else waits
+                hub.beat(subscriber)
+                beat_at = clock() + HEARTBEAT_SECONDS
+            if (message := subscriber.take()) is not None:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await websocket.send_text(message)
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(beat_at):
                     await subscriber.wake.wait()
-            while (message := subscriber.take()) is not None:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await websocket.send_text(message)
-            if clock() >= beat_at:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await websocket.send_text(hub.heartbeat(subscriber))
-                beat_at = clock() + HEARTBEAT_SECONDS
     except TimeoutError:
         log.warning("a client of live ticks has taken nothing for %g s", STALLED_SECONDS)
         await _close(websocket, _TRY_AGAIN, f"nothing was taken for {STALLED_SECONDS:g} s")
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    """Close with a code, unless not even that can be sent."""
+    """Close with a code, and let go of the socket even if the client does not take that: the
+    server would hold it, and what was not taken, for as long as the client is there."""
+    if transport := websocket.state.transport:
+        asyncio.get_running_loop().call_later(_CLOSING_SECONDS, transport.abort)
     with contextlib.suppress(TimeoutError, WebSocketDisconnect):
         async with asyncio.timeout(_CLOSING_SECONDS):
             await websocket.close(code, reason)

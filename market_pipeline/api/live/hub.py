@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from market_pipeline.api.live.candle_reader import CandleReader
 from market_pipeline.api.live.candles import CandleBook, LiveCandle
 from market_pipeline.api.live.subscriber import Subscriber
-from market_pipeline.api.live.ticks import live_ticks, to_json
+from market_pipeline.api.live.ticks import live_ticks
 from market_pipeline.errors import DatabaseError
 from market_pipeline.market import Mode
 from market_pipeline.storage.reading import Reader
@@ -174,16 +174,15 @@ class Hub:
         """Whether a client has asked for ticks or candles of any instrument."""
         return bool(self._by_instrument or self._by_candle)
 
-    def heartbeat(self, subscriber: Subscriber) -> str:
-        """Return the message that says that all is well, or what is not."""
-        told = {
-            "type": "heartbeat",
-            "time": datetime.now(UTC),
-            "database": self._database(),
-            "seq": subscriber.seq(),
-            "streams": self._states,
-        }
-        return to_json(told)
+    def beat(self, subscriber: Subscriber) -> None:
+        """Tell a client that all is well, or what is not."""
+        subscriber.tell(
+            "heartbeat",
+            time=datetime.now(UTC),
+            database=self._database(),
+            seq=subscriber.seq(),
+            streams=self._states,
+        )
 
     def join(self) -> Subscriber:
         """Return a new client."""

@@ -9,7 +9,7 @@ from market_pipeline.storage.reading import Reader
 
 _BY_ID = "id:"
 _MOST_HELPED = 10
-_LARGEST_ID = 2**63 - 1
+_LONGEST_ID, _LARGEST_ID = 19, 2**63 - 1  # longer ones Python may not even read
 
 
 class Meaning(NamedTuple):
@@ -64,8 +64,9 @@ async def meaning(reader: Reader, brokers: Sequence[str], given: Sequence[str | 
 
 def _id(name: str) -> int | None:
     number = name.removeprefix(_BY_ID)
-    is_id = number != name and number.isdecimal() and int(number) <= _LARGEST_ID
-    return int(number) if is_id else None
+    if number == name or not number.isdecimal() or len(number) > _LONGEST_ID:
+        return None
+    return int(number) if int(number) <= _LARGEST_ID else None
 
 
 async def _near(reader: Reader, broker: str, name: str) -> list[str]:

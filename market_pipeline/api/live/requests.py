@@ -4,11 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from market_pipeline.api.asked import Name
 from market_pipeline.api.errors import NotAsked
 from market_pipeline.api.live.subscriber import MOST_INSTRUMENTS
 from market_pipeline.market import Mode
 
-Names = Annotated[list[str | int], Field(min_length=1, max_length=MOST_INSTRUMENTS)]
+Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""As the database and JSON have room for it."""
+
+Names = Annotated[list[Name | Number], Field(min_length=1, max_length=MOST_INSTRUMENTS)]
 
 
 class _Request(BaseModel):
@@ -39,10 +43,10 @@ class Candles(_Request):
 
 
 class Resume(_Request):
-    """Before anything is subscribed: begin each subscription behind what was seen before."""
+    """Before anything is subscribed: begin what is subscribed first behind what was seen before."""
 
     action: Literal["resume"]
-    seq: dict[str, Annotated[int, Field(ge=0)]]
+    seq: dict[str, Number]
 
 
 Request = Subscribe | Unsubscribe | Candles | Resume

@@ -31,30 +31,28 @@ async def resume(
     labels: Mapping[int, str],
     mode: Mode,
 ) -> None:
-    """Subscribe instruments from where `subscriber.resuming` says.
+    """Subscribe instruments from behind `subscriber.behind`, and have no other begin there.
 
-    Streams that it does not name are new to the client: all that is there of them is sent.
+    Streams that it does not name have begun since: they are sent from their beginning.
 
     Raises:
-        DatabaseError: nothing is subscribed; `resuming` says up to where ticks were sent.
+        DatabaseError: nothing is subscribed; `behind` says up to where ticks were sent.
     """
-    assert subscriber.resuming is not None
-    seen = subscriber.resuming.seq
-    subscriber.behind = cursor = await _cursor(hub, subscriber, seen)
+    assert subscriber.behind is not None
+    subscriber.behind = cursor = await _cursor(hub, subscriber, subscriber.behind)
     subscriber.modes |= dict.fromkeys(labels, mode)
     try:
         while streams := [s for s, end in hub.positions.items() if cursor.setdefault(s, 0) < end]:
             for stream in streams:
-                async for batch in _old(hub, reader, subscriber, stream, stream in seen):
+                async for batch in _old(hub, reader, subscriber, stream):
                     await _send(subscriber, batch, labels)
     except DatabaseError:
         for instrument_id in labels:
             del subscriber.modes[instrument_id]
-        subscriber.resuming.seq = dict(cursor)
         raise
     hub.subscribe(subscriber, labels, mode)
     subscriber.behind = None
-    subscriber.tell("resumed", seq=dict(hub.positions))
+    subscriber.tell("resumed", seq=subscriber.seq())
 
 
 async def _cursor(hub: Hub, subscriber: Subscriber, seen: Mapping[str, int]) -> dict[str, int]:
@@ -83,7 +81,7 @@ async def _send(subscriber: Subscriber, batch: TickBatch, labels: Mapping[int, s
 
 
 async def _old(
-    hub: Hub, reader: Reader, subscriber: Subscriber, stream: str, is_known: bool
+    hub: Hub, reader: Reader, subscriber: Subscriber, stream: str
 ) -> AsyncIterator[TickBatch]:
     """Yield ticks of a stream up to where the hub is now, in pieces of one message."""
     assert subscriber.behind is not None
@@ -92,14 +90,19 @@ async def _old(
         rows = await reader.rows(
             "tick_batches_between", stream=stream, first=cursor[stream], until=until
         )
-        first = rows[0]["first_arrival"] if rows else until
-        if first > cursor[stream]:
-            if is_known:
-                since = rows[0]["written_at"] if rows else datetime.now(UTC)
-                hole = Hole(stream, cursor[stream], first, since)
-                subscriber.tell("resume_failed", **missing([hole]))
-            cursor[stream] = first
+        if not rows:
+            _skip(subscriber, stream, until, datetime.now(UTC))
         for row in rows:
+            _skip(subscriber, stream, row["first_arrival"], row["written_at"])
             whole = unpacked(stream, row["first_arrival"], row["payload"]).until(until)
             while cursor[stream] < whole.end:
                 yield whole.since(cursor[stream]).until(cursor[stream] + MESSAGE_TICKS)
+
+
+def _skip(subscriber: Subscriber, stream: str, first: int, written_at: datetime) -> None:
+    """Go on at the first tick that can be had, and tell which before it cannot."""
+    assert subscriber.behind is not None
+    if first > subscriber.behind[stream]:
+        hole = Hole(stream, subscriber.behind[stream], first, written_at)
+        subscriber.tell("resume_failed", **missing([hole]))
+        subscriber.behind[stream] = first

@@ -1,7 +1,5 @@
 """Does what a client asks for."""
 
-import asyncio
-
 from market_pipeline.api.context import Context
 from market_pipeline.api.errors import NotAsked
 from market_pipeline.api.live import requests
@@ -9,10 +7,7 @@ from market_pipeline.api.live.hub import Hub
 from market_pipeline.api.live.names import Meaning, meaning
 from market_pipeline.api.live.requests import Candles, Resume, Subscribe, Unsubscribe
 from market_pipeline.api.live.resume import resume
-from market_pipeline.api.live.subscriber import MOST_INSTRUMENTS, Resuming, Subscriber
-
-_RESUME_SECONDS = 60.0
-"""So long what is subscribed begins where the client left off; see table tick_batches."""
+from market_pipeline.api.live.subscriber import MOST_INSTRUMENTS, Subscriber
 
 
 async def answers(hub: Hub, works: Context, subscriber: Subscriber, text: str) -> None:
@@ -47,8 +42,6 @@ def _resume_later(subscriber: Subscriber, request: Resume) -> None:
         raise NotAsked(
             "resume: something is subscribed already; make a new connection and send it first"
         )
-    until = asyncio.get_running_loop().time() + _RESUME_SECONDS
-    subscriber.resuming = Resuming(request.seq, until)
     subscriber.behind = dict(request.seq)
 
 
@@ -56,12 +49,9 @@ async def _subscribe(
     hub: Hub, works: Context, subscriber: Subscriber, request: Subscribe, meant: Meaning
 ) -> None:
     _refuse_too_many(subscriber.modes.keys() | set(meant.ids))
-    subscriber.tell("subscribed", mode=request.mode, **meant.told())
+    subscriber.tell("subscribed", mode=request.mode, seq=subscriber.seq(), **meant.told())
     new = {id: label for id, label in meant.labels.items() if id not in subscriber.modes}
-    resuming = subscriber.resuming
-    if resuming and asyncio.get_running_loop().time() > resuming.until:
-        subscriber.resuming = subscriber.behind = None
-    if subscriber.resuming and new:
+    if subscriber.behind is not None and new:
         await resume(hub, works.reader, subscriber, new, request.mode)
     hub.subscribe(subscriber, meant.ids, request.mode)
 
