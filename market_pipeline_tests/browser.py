@@ -26,7 +26,9 @@ _QUIET = (
     "--no-first-run",
 )
 _DOMAINS = ("Page", "Runtime", "Log", "Network")
-_CODES = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "Home": 36}
+_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36} | {
+    f"Arrow{side}": 37 + place for place, side in enumerate(("Left", "Up", "Right", "Down"))
+}
 
 
 def chromium() -> str | None:

@@ -8,9 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 
 from market_pipeline.api import live_page
 from market_pipeline.storage import instruments
@@ -25,6 +28,10 @@ MINUTES = 60
 """So many have candles before the page is opened."""
 
 _START_SECONDS = 60.0
+_CUT = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE application_name IN ('market_pipeline_api', 'market_pipeline_live')"
+)
 _LIBRARY = live_page.FOLDER / "vendor" / "lightweight-charts.js"
 
 
@@ -82,22 +89,27 @@ class Market:
                 interest = 50_000 + self._random.randrange(5_000)
                 yield Tick(begin + second, price, 10, instrument_id, open_interest=interest)
 
-    def trade(self, symbol: str, price: float, volume: int = 5) -> None:
-        """Commit a trade of this second."""
-        at = int(time.time()) - OPEN
+    def trade(self, symbol: str, price: float, volume: int = 5, late: int = 0) -> None:
+        """Commit a trade of this second, or of so many seconds ago."""
+        at = int(time.time()) - late - OPEN
         self.feed.commit(
             Tick(at, price, volume, self.ids[symbol], open_interest=51_000, high=price, low=price)
         )
 
-    def backfill_old(self) -> None:
-        """Store an hour of the broker's candles that is older than what the page begins with."""
-        statement = (
-            "INSERT INTO broker_candles "
-            "SELECT %s, 1, time, 'simulator', 90, 92, 89, 91, 10, 5, now() "
-            "FROM generate_series(date_trunc('minute', now()) - interval '8 days', "
-            "now() - interval '8 days' + interval '59 min', interval '1 min') AS time"
-        )
-        fetch(self.database, statement, self.ids["INFY"])
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Keep everybody from the database but the writer, who has a connection."""
+        parts = urlsplit(self.database.url)
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        name = sql.Identifier(parts.path.lstrip("/"))
+        other = urlunsplit(parts._replace(path="/postgres"))
+        with psycopg.connect(other, autocommit=True) as connection:
+            connection.execute(allow.format(name, sql.Literal(False)))
+            try:
+                connection.execute(_CUT)
+                yield
+            finally:
+                connection.execute(allow.format(name, sql.Literal(True)))
 
     def record_gap(self, cause: str) -> None:
         """Record that nothing came for five minutes."""
@@ -109,6 +121,16 @@ class Market:
 
     def forget_gaps(self) -> None:
         fetch(self.database, "DELETE FROM gaps")
+
+
+def backfill(database: Database, instrument_id: int, days_ago: int) -> None:
+    """Store an hour of the broker's candles of an old day."""
+    statement = (
+        "INSERT INTO broker_candles SELECT %s, 1, time, 'simulator', 90, 92, 89, 91, 10, 5, now() "
+        "FROM date_trunc('minute', now() - make_interval(days => %s)) AS begin, "
+        "generate_series(begin, begin + interval '59 min', interval '1 min') AS time"
+    )
+    fetch(database, statement, instrument_id, days_ago)
 
 
 def lacking() -> str | None:

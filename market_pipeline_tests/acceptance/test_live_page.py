@@ -12,7 +12,7 @@ from market_pipeline.api import live_page
 from market_pipeline_tests.api_cases import KEYS, READ_KEY, serving, settings_of
 from market_pipeline_tests.browser import Page
 from market_pipeline_tests.builders import eventually
-from market_pipeline_tests.page_cases import MINUTES, ApiProcess, Market, says, visit
+from market_pipeline_tests.page_cases import MINUTES, ApiProcess, Market, backfill, says, visit
 from market_pipeline_tests.page_cases import api as api
 from market_pipeline_tests.page_cases import browser as browser
 from market_pipeline_tests.page_cases import market as market
@@ -177,7 +177,7 @@ def test_keys_search_choose_and_switch_the_interval(page: Page) -> None:
 def test_older_candles_are_read_when_the_reader_comes_to_the_beginning(
     page: Page, market: Market
 ) -> None:
-    market.backfill_old()
+    backfill(market.database, market.ids["INFY"], days_ago=8)
     page.press("2")
     page.until("location.hash.endsWith('/3m')")
     page.press("1")
@@ -248,6 +248,20 @@ def test_without_the_chart_library_it_says_how_to_get_it_and_shows_the_rest(
         browser.until("document.querySelectorAll('#watch-list li').length === 2")
         market.trade("TCS", 93.65)
         browser.until(says("#watch-list li:last-child", "93.65"))
+
+
+def test_streams_and_gaps_are_seen_however_long_the_watch_list_is(page: Page) -> None:
+    row = "document.querySelector('#watch-list li')"
+    page.value(f"for (let i = 0; i < 98; i++) {row}.after({row}.cloneNode(true))")
+    bottoms = "['streams', 'gaps'].map((id) => window[id].getBoundingClientRect().bottom)"
+    assert all(0 < bottom <= page.value("innerHeight") for bottom in page.value(bottoms))
+
+
+def test_labels_that_stand_for_different_numbers_differ(page: Page) -> None:
+    shorts = (
+        "import('/page/formats.js').then(({ writtenShorts }) => writtenShorts([3286000, 3286100]))"
+    )
+    assert page.value(shorts) == ["32.860L", "32.861L"]
 
 
 def test_a_phone_has_one_column_that_is_as_wide_as_it_is(page: Page, market: Market) -> None:

@@ -1,6 +1,6 @@
 /** Draws candles, their volume and open interest, and tells which candle is under the cursor. */
 
-import { decimalsOf, writtenShort } from "./formats.js";
+import { decimalsOf, writtenPrice, writtenShort, writtenShorts } from "./formats.js";
 
 const IST_SECONDS = 19_800; // the library writes UTC: it is told India's clock
 const CANDLE_PIXELS = 9;
@@ -21,6 +21,7 @@ export class Chart {
   #candles = [];
   #byTime = new Map();
   #cursor = null;
+  #keyed = null;
   #colours;
   #told;
 
@@ -37,6 +38,7 @@ export class Chart {
     this.#colour();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#colour());
     this.#chart.subscribeCrosshairMove((event) => {
+      if (event.sourceEvent) this.#keyed = null; // the mouse takes it from the keys, a scale that moves does not
       this.#cursor = event.time ?? null;
       told.point(this.#pointedAt());
     });
@@ -44,7 +46,7 @@ export class Chart {
       if (range && range.from < FEW_CANDLES) told.nearBeginning();
     });
     new ResizeObserver(() => this.#fitScales()).observe(frame);
-    frame.addEventListener("keydown", (event) => this.#move(event));
+    document.addEventListener("keydown", (event) => this.#key(event));
   }
 
   #options() {
@@ -67,7 +69,8 @@ export class Chart {
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
     this.#interest = this.#chart.addSeries(LineSeries, {
-      priceScaleId: "left", priceFormat: { type: "custom", minMove: 1, formatter: writtenShort }, lineWidth: 1, visible: false,
+      priceScaleId: "left", lineWidth: 1, visible: false,
+      priceFormat: { type: "custom", minMove: 1, formatter: writtenShort, tickmarksFormatter: writtenShorts },
       lastValueVisible: false, priceLineVisible: false, crosshairMarkerVisible: false,
     });
     this.#series = this.#chart.addSeries(CandlestickSeries, { priceScaleId: "right" });
@@ -102,9 +105,11 @@ export class Chart {
   /** Begin with another instrument or length. */
   begin(tickSize, minutes) {
     const precision = decimalsOf(tickSize);
-    this.#series.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    const formatter = (price) => writtenPrice(price, precision);
+    this.#series.applyOptions({ priceFormat: { type: "custom", minMove: 10 ** -precision, formatter } });
     this.#chart.timeScale().applyOptions({ timeVisible: minutes < 1440 });
     this.#series.priceScale().applyOptions({ autoScale: true });
+    this.#keyed = null;
     this.draw([]);
   }
 
@@ -119,6 +124,7 @@ export class Chart {
     this.#interest.applyOptions({ visible: hasInterest });
     this.#fitScales();
     this.#mark();
+    this.#pointByKey();
     this.#tell();
   }
 
@@ -159,7 +165,7 @@ export class Chart {
   }
 
   #pointedAt() {
-    return this.#byTime.get(this.#cursor) ?? this.#candles.at(-1) ?? null;
+    return this.#byTime.get(this.#keyed ?? this.#cursor) ?? this.#candles.at(-1) ?? null;
   }
 
   #mark() {
@@ -180,6 +186,21 @@ export class Chart {
     return { time, value: candle.volume, color: this.#colours[name] };
   }
 
+  /** Keys are the chart's where it has the focus; arrows and Escape also where nothing has. */
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const isOwn = event.target === this.#frame || (event.target === document.body && !["Home", "End"].includes(event.key));
+    if (!isOwn) return;
+    if (event.key === "Escape") this.#leave();
+    else this.#move(event);
+  }
+
+  #leave() {
+    this.#keyed = this.#cursor = null;
+    this.#chart.clearCrosshairPosition();
+    this.#told.point(this.#pointedAt());
+  }
+
   /** Move the cursor by keys. */
   #move(event) {
     const last = this.#candles.length - 1;
@@ -189,9 +210,14 @@ export class Chart {
     event.preventDefault();
     const candle = this.#candles[Math.min(Math.max(place, 0), last)];
     this.#reveal(this.#candles.indexOf(candle));
-    this.#cursor = shifted(candle.time);
-    this.#chart.setCrosshairPosition(candle.close, this.#cursor, this.#series);
+    this.#keyed = shifted(candle.time);
+    this.#pointByKey();
     this.#told.point(candle);
+  }
+
+  #pointByKey() {
+    const candle = this.#byTime.get(this.#keyed);
+    if (candle) this.#chart.setCrosshairPosition(candle.close, this.#keyed, this.#series);
   }
 
   #reveal(place) {

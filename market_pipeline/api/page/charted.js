@@ -3,11 +3,12 @@
 import { CandleBook } from "./candle_book.js";
 import { Chart } from "./chart.js";
 import { changeOf, decimalsOf, element, writtenCount, writtenPrice, writtenTime } from "./formats.js";
-import { get } from "./server.js";
+import { get, isPassing, reasonOf, waitAfter } from "./server.js";
 
 const AGAIN = 1_000;
 const MOST = 10_000;
 const DAY = 86_400_000;
+const LONGEST_AGO = 365 * DAY;
 
 /** Names, minutes and how many days of them are read. */
 export const INTERVALS = [
@@ -30,11 +31,21 @@ export class Charted {
   #request = new AbortController();
   #again = 0;
   #loading = null;
+  #unread = Infinity;
+  #isOpened = false;
+  #failures = 0;
+  #retry = 0;
   #earliest = 0;
   #hasEarlier = false;
   #frame = document.getElementById("chart");
   #note = document.getElementById("chart-note");
   #legend = document.getElementById("legend");
+  #loaded;
+
+  /** `loaded()` is called whenever candles were read. */
+  constructor(loaded) {
+    this.#loaded = loaded;
+  }
 
   /** Load the chart library, which may be missing; what is live works without. */
   async prepare() {
@@ -59,6 +70,9 @@ export class Charted {
     this.#book = new CandleBook(interval.minutes);
     this.#earliest = Date.now() - interval.days * DAY;
     this.#hasEarlier = true;
+    this.#unread = Infinity;
+    this.#failures = 0;
+    this.#isOpened = true;
     document.getElementById("instrument").textContent = instrument.symbol;
     const about = [instrument.exchange, instrument.kind, instrument.name === instrument.symbol ? "" : instrument.name];
     document.getElementById("instrument-name").textContent = about.filter(Boolean).join(" · ");
@@ -66,12 +80,14 @@ export class Charted {
     this.#describe(null);
     this.#chart?.begin(instrument.tick_size, interval.minutes);
     await this.reload();
-    this.#chart?.showNewest();
   }
 
   /** Read all candles again, as when something was missed or repaired. */
   async reload() {
-    if (this.instrument) await this.#load(Date.now() - this.interval.days * DAY);
+    if (!this.instrument) return;
+    // The newest may be old: a day may be replayed, or trading have ended.
+    const newest = Math.min(Date.now(), this.#book.last ? this.#book.last.time * 1000 : Infinity);
+    await this.#load(newest - this.interval.days * DAY);
   }
 
   /** Read candles before those that are there, unless something is being read or there are none. */
@@ -104,7 +120,7 @@ export class Charted {
       const { changed, isNew, isBehind } = this.#book.add(each);
       if (changed) this.#chart?.update(this.#book.candles, changed, isNew);
       if (isBehind) this.readEnd();
-      if (changed) this.#say("");
+      if (changed && this.#unread === Infinity) this.#say("");
     }
   }
 
@@ -123,32 +139,54 @@ export class Charted {
     return this.#book.last?.close ?? null;
   }
 
-  #load(since) {
+  /** Read the candles from then on, and what was to be read before and is not; again until it is. */
+  #load(from) {
+    clearTimeout(this.#retry);
+    const since = Math.min(from, this.#unread);
+    this.#unread = since;
     return this.#reading(async (signal) => {
-      const candles = await this.#read(this.interval.name, since, null, signal);
+      const lately = await this.#read(this.interval.name, since, null, signal);
+      const candles = lately.length || this.#book.last ? lately : await this.#readOld(signal);
       const isLonger = this.interval.minutes > 1 && candles.length;
       const begin = isLonger ? Date.parse(candles.at(-1).time) : 0;
       const minutes = isLonger ? await this.#read("1m", begin, null, signal) : [];
       const isBehind = this.#book.load(candles, minutes);
+      this.#unread = Infinity;
+      this.#failures = 0;
       this.#chart.draw(this.#book.candles);
-      this.#say(this.#book.last ? "" : `No candles in the last ${this.interval.days} days.`);
+      if (this.#isOpened) this.#chart.showNewest();
+      this.#isOpened = false;
+      this.#say(this.#book.last ? "" : "No candles in the last year.");
       if (isBehind) this.readEnd();
-    });
+      this.#loaded();
+    }, () => this.#load(since));
   }
 
-  /** Read in place of what is being read, and say what is wrong if that fails. */
-  #reading(read) {
+  /** Read in place of what is being read; if that fails say what is wrong, and try `again` by and by. */
+  #reading(read, again = null) {
     if (!this.#chart) return null;
     this.#request.abort();
     const request = new AbortController();
     this.#request = request;
     this.#loading = read(request.signal).catch((error) => {
       if (request.signal.aborted) return;
-      this.#say(error instanceof TypeError ? "The server does not answer: trying again." : error.message);
+      const isTried = again && (error instanceof TypeError || isPassing(error.status));
+      this.#say(`${reasonOf(error)}${isTried ? " Trying again." : ""}`);
+      if (!isTried) return;
+      this.#failures += 1;
+      this.#retry = setTimeout(again, waitAfter(this.#failures));
     }).finally(() => {
       if (request === this.#request) this.#loading = null;
     });
     return this.#loading;
+  }
+
+  /** Return the last candles of an instrument that has none lately. */
+  async #readOld(signal) {
+    const days = await this.#read("1d", Date.now() - LONGEST_AGO, null, signal);
+    if (!days.length) return [];
+    this.#earliest = Date.parse(days.at(-1).time) - this.interval.days * DAY;
+    return this.#read(this.interval.name, this.#earliest, null, signal);
   }
 
   /** Return the candles of a period; times in milliseconds since 1970, up to now unless it says. */

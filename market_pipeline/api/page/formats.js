@@ -2,6 +2,8 @@
 
 const ZONE = "Asia/Kolkata";
 const DASH = "–";
+const LEAST_DECIMALS = 2;
+const MOST_DECIMALS = 6;
 
 const clock = new Intl.DateTimeFormat("en-GB", {
   timeZone: ZONE, hour: "2-digit", minute: "2-digit", second: "2-digit",
@@ -13,8 +15,8 @@ const day = new Intl.DateTimeFormat("en-GB", {
   timeZone: ZONE, weekday: "short", day: "2-digit", month: "short", year: "numeric",
 });
 const whole = new Intl.NumberFormat("en-IN", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en-IN", { notation: "compact", minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const byDecimals = new Map();
+const shorts = new Map();
 
 /** An instant of the API in seconds since 1970. */
 export function secondsOf(instant) {
@@ -23,6 +25,10 @@ export function secondsOf(instant) {
 
 export function writtenClock(instant) {
   return clock.format(new Date(instant));
+}
+
+export function isToday(instant) {
+  return dayOf(secondsOf(instant)) === dayOf(Date.now() / 1000);
 }
 
 /** When a candle of so many minutes begins, in words; `seconds` since 1970. */
@@ -56,7 +62,23 @@ export function writtenCount(count) {
 
 /** A count where there is little room: 36.31L for 36,31,000. */
 export function writtenShort(count) {
-  return short.format(count);
+  return shortWith(LEAST_DECIMALS).format(count);
+}
+
+/** Different counts so that they look different: 36.311L and 36.314L. */
+export function writtenShorts(counts) {
+  for (let decimals = LEAST_DECIMALS; ; decimals += 1) {
+    const written = counts.map(shortWith(decimals).format);
+    if (decimals === MOST_DECIMALS || new Set(written).size === written.length) return written;
+  }
+}
+
+function shortWith(decimals) {
+  if (!shorts.has(decimals)) {
+    const options = { notation: "compact", minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    shorts.set(decimals, new Intl.NumberFormat("en-IN", options));
+  }
+  return shorts.get(decimals);
 }
 
 /** A change against a price before, with an arrow; `direction` is up, down or flat. */

@@ -3,18 +3,19 @@
  * api/live/endpoint.py.
  */
 
-import { apiKey } from "./server.js";
+import { apiKey, isPassing, waitAfter } from "./server.js";
 
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 8_000;
 // The server sends a heartbeat every 5 seconds.
 const SILENCE = 16_000;
+const DATABASE_AWAY = "database away";
 const AS_PROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/;
 
 export class LiveTicks {
   #socket = null;
   #seq = null;
-  #wasOpen = false;
+  #awaited = null;
+  #wasConnected = false;
+  #isDatabaseAway = false;
   #failures = 0;
   #watchdog = 0;
   #retry = 0;
@@ -24,8 +25,8 @@ export class LiveTicks {
 
   /**
    * `told` has what is called: state(name); ticks([...]) and candles([...]); missed() when something
-   * was not sent, or may have been while there was no connection; ticksFlow() and candlesFlow() when
-   * what was asked for comes from now on, so that what is read now has everything before.
+   * was not sent, or may have been, while there was no connection or no database; ticksFlow() and
+   * candlesFlow() when what was asked for comes from now on, so that what is read now has everything before.
    */
   constructor(told) {
     this.#told = told;
@@ -44,6 +45,7 @@ export class LiveTicks {
     this.#watch();
     socket.onopen = () => this.#opened();
     socket.onmessage = (event) => {
+      if (socket !== this.#socket) return;
       this.#watch();
       this.#receive(JSON.parse(event.data));
     };
@@ -84,17 +86,27 @@ export class LiveTicks {
   }
 
   #opened() {
-    this.#failures = 0;
+    this.#isDatabaseAway = false;
     if (this.#seq && this.#watched.length) this.#send({ action: "resume", seq: this.#seq });
     if (this.#watched.length) this.#ask("subscribe", this.#watched);
     if (this.#charted !== null) this.#ask("candles", [this.#charted]);
+    this.#awaited = this.#charted !== null ? "candles_subscribed" : this.#watched.length ? "subscribed" : null;
+    if (!this.#awaited) this.#connected();
+  }
+
+  /** All that was asked for when it opened is answered: only now does it come. */
+  #connected() {
+    this.#awaited = null;
+    this.#failures = 0;
     this.#told.state("connected");
-    if (this.#wasOpen) this.#told.missed();
-    this.#wasOpen = true;
+    if (this.#wasConnected) this.#told.missed();
+    this.#wasConnected = true;
   }
 
   #receive(message) {
-    if (message.seq) this.#seq = message.seq;
+    // Ticks from before a subscription may still be on their way: it tells only of streams that are new.
+    if (message.seq) this.#seq = message.type === "subscribed" ? { ...message.seq, ...this.#seq } : message.seq;
+    if (message.type === this.#awaited) this.#connected();
     switch (message.type) {
       case "ticks":
         this.#told.ticks(message.ticks);
@@ -102,6 +114,7 @@ export class LiveTicks {
         break;
       case "candles":
         this.#told.candles(message.candles);
+        if (message.lost) this.#told.missed();
         break;
       case "subscribed":
       case "resumed":
@@ -116,30 +129,45 @@ export class LiveTicks {
         break;
       case "heartbeat":
       case "status":
-        this.#told.state(message.database === "available" ? "connected" : "database away");
+        this.#databaseIs(message.database === "available");
         break;
       case "error":
-        console.warn(message.problem.detail);
+        this.#refused(message.problem);
     }
+  }
+
+  #databaseIs(isAvailable) {
+    const isBack = isAvailable && this.#isDatabaseAway;
+    this.#isDatabaseAway = !isAvailable;
+    if (!isAvailable) this.#told.state(DATABASE_AWAY);
+    else if (!this.#awaited) this.#told.state("connected");
+    if (isBack) this.#told.missed();
+  }
+
+  /** Ask for everything again, by and by, if that can help: an error does not say of what it is. */
+  #refused({ type, status, detail }) {
+    console.warn(detail);
+    if (isPassing(status)) this.#leave(type.endsWith(":database-unavailable") ? DATABASE_AWAY : "reconnecting");
+    else if (this.#awaited) this.#connected();
   }
 
   #watch() {
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => {
-      const silent = this.#socket;
-      this.#closed();
-      silent.close();
-    }, SILENCE);
+    this.#watchdog = setTimeout(() => this.#leave("reconnecting"), SILENCE);
   }
 
-  #closed() {
+  #leave(state) {
+    const left = this.#socket;
+    this.#closed(state);
+    left.close();
+  }
+
+  #closed(state = "reconnecting") {
     clearTimeout(this.#watchdog);
     this.#socket = null;
-    const wait = Math.min(FIRST_WAIT * 2 ** this.#failures, LONGEST_WAIT);
     this.#failures += 1;
-    this.#told.state("reconnecting");
-    // Not all pages at once.
-    this.#retry = setTimeout(() => this.#connectNow(), wait * (0.75 + Math.random() / 2));
+    this.#told.state(state);
+    this.#retry = setTimeout(() => this.#connectNow(), waitAfter(this.#failures));
   }
 
   #connectNow() {

@@ -12,14 +12,14 @@ const STATUS_EVERY = 5_000;
 const WATCH_LIST_EVERY = 30_000;
 const PLACE = /^#id:(\d+)(?:\/(\w+))?$/;
 
-const charted = new Charted();
+const charted = new Charted(quote);
 const watchList = new WatchList(open);
 const search = new Search(open);
 const live = new LiveTicks({
   state: showConnection,
   ticks: addTicks,
   candles: addCandles,
-  missed: () => Promise.all([charted.reload(), readWatchList(), readStatus()]),
+  missed: () => Promise.all([charted.reload(), charted.instrument ? readWatchList() : openFirst(), readStatus()]),
   ticksFlow: readWatchList,
   candlesFlow: () => charted.readEnd(),
 });
@@ -31,16 +31,33 @@ addEventListener("keydown", key);
 live.connect();
 readStatus();
 await openFirst();
-setInterval(readStatus, STATUS_EVERY);
+setInterval(() => {
+  readStatus();
+  if (!charted.instrument) openFirst();
+}, STATUS_EVERY);
 setInterval(readWatchList, WATCH_LIST_EVERY);
 
 /** Open what the address names, or what stands first in the watch list. */
 async function openFirst() {
   const [, id, name] = PLACE.exec(location.hash) ?? [];
-  const interval = INTERVALS.find((each) => each.name === name) ?? INTERVALS[0];
   await readWatchList();
-  const instrument = id ? await attempt(() => get(`api/instruments/id:${id}`)) : watchList.find(watchList.ids[0]);
+  const instrument = await attempt(() => id ? named(id) : first());
+  const interval = INTERVALS.find((each) => each.name === name) ?? charted.interval;
   if (instrument && !charted.instrument) await open(instrument, interval);
+}
+
+/** Return an instrument; if there is none of that number, what stands first. */
+async function named(id) {
+  try {
+    return await get(`api/instruments/id:${id}`);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return first();
+  }
+}
+
+function first() {
+  return watchList.find(watchList.ids[0]);
 }
 
 async function open(instrument, interval = charted.interval) {
@@ -48,8 +65,9 @@ async function open(instrument, interval = charted.interval) {
   document.querySelector(`#intervals input[value="${interval.name}"]`).checked = true;
   watchList.mark(instrument.instrument_id);
   live.chart(instrument.instrument_id);
-  await charted.open(instrument, interval);
+  const opened = charted.open(instrument, interval);
   quote();
+  await opened;
 }
 
 function addTicks(ticks) {

@@ -1,7 +1,7 @@
 /** The search field: a list of what the server finds, walked with the arrow keys. */
 
 import { element } from "./formats.js";
-import { get } from "./server.js";
+import { get, reasonOf } from "./server.js";
 
 const DEBOUNCE = 150;
 const MOST = 12;
@@ -13,6 +13,8 @@ export class Search {
   #note = document.getElementById("search-note");
   #found = [];
   #active = -1;
+  #isSearching = false;
+  #isEntered = false;
   #timer = 0;
   #request = new AbortController();
   #choose;
@@ -40,7 +42,9 @@ export class Search {
   #changed() {
     clearTimeout(this.#timer);
     this.#request.abort();
+    this.#isEntered = false;
     const text = this.#input.value.trim();
+    this.#isSearching = Boolean(text);
     if (text) this.#timer = setTimeout(() => this.#search(text), DEBOUNCE);
     else this.#close();
   }
@@ -50,12 +54,14 @@ export class Search {
     try {
       const answer = await get("api/instruments/search", { q: text, limit: MOST }, this.#request.signal);
       this.#show(answer.instruments, noteOf(answer));
+      if (this.#isEntered && !answer.is_similar) this.#take(0);
     } catch (error) {
-      if (error.name !== "AbortError") this.#show([], `Searching failed: ${error.message}`);
+      if (error.name !== "AbortError") this.#show([], reasonOf(error));
     }
   }
 
   #show(instruments, note) {
+    this.#isSearching = false;
     this.#found = instruments;
     this.#list.replaceChildren(...instruments.map(option));
     this.#note.textContent = note;
@@ -68,6 +74,7 @@ export class Search {
   #close() {
     clearTimeout(this.#timer);
     this.#request.abort();
+    this.#isSearching = this.#isEntered = false;
     this.#results.hidden = true;
     this.#found = [];
     this.#input.setAttribute("aria-expanded", "false");
@@ -91,6 +98,8 @@ export class Search {
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     if (event.key in steps && number) {
       this.#activate((this.#active + steps[event.key] + number) % number);
+    } else if (event.key === "Enter" && this.#isSearching) {
+      this.#isEntered = true; // what is shown is of a text before
     } else if (event.key === "Enter" && number) {
       this.#take(this.#active);
     } else if (event.key === "Escape") {
@@ -104,9 +113,10 @@ export class Search {
 
   #take(place) {
     const chosen = this.#found[place];
+    if (!chosen) return;
     this.#input.value = "";
     this.#input.blur();
-    if (chosen) this.#choose(chosen);
+    this.#choose(chosen);
   }
 }
 
@@ -116,7 +126,7 @@ function option(instrument, place) {
     "li", "option",
     element("span", "symbol", symbol),
     element("span", "kind", `${exchange} ${kind}`),
-    element("span", "muted", expiry ? `expires ${expiry}` : name),
+    element("span", "muted", expiry ? `expires ${expiry}` : name === symbol ? "" : name),
   );
   made.id = `found-${place}`;
   made.setAttribute("role", "option");

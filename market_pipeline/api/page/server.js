@@ -1,6 +1,8 @@
 /** Asks the server over HTTP, with the API key if it wants one. */
 
 const KEPT = "market-pipeline-api-key";
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 8_000;
 
 /** What the server refused, in its words. */
 export class Refusal extends Error {
@@ -8,6 +10,22 @@ export class Refusal extends Error {
     super(detail);
     this.status = status;
   }
+}
+
+/** Whether what was refused with a status may be had by and by, as it is. */
+export function isPassing(status) {
+  return status === 429 || status >= 500;
+}
+
+/** Why `get` has failed, in a sentence. */
+export function reasonOf(error) {
+  const text = error instanceof TypeError ? "The server does not answer" : error.message;
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** How many milliseconds to wait after so many failures in a row; not all pages come at once. */
+export function waitAfter(failures) {
+  return Math.min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT) * (0.75 + Math.random() / 2);
 }
 
 export function apiKey() {

@@ -4,12 +4,15 @@ import { element, writtenClock, writtenCount } from "./formats.js";
 
 const streams = document.getElementById("streams");
 const gaps = document.getElementById("gaps");
-const badge = document.getElementById("connection");
+const connection = document.getElementById("connection");
+const LASTS = "lasts";
 
 /** Say how the connection is: connecting, connected, reconnecting or database away. */
 export function showConnection(state) {
-  if (badge.textContent !== state) badge.textContent = state; // each change is read out
-  badge.dataset.state = state.split(" ")[0];
+  if (connection.textContent !== state) connection.textContent = state; // each change is read out
+  connection.dataset.state = state.split(" ")[0];
+  // What was live is grey meanwhile: nobody is to take it for what is.
+  document.body.classList.toggle("away", ["reconnecting", "database"].includes(connection.dataset.state));
 }
 
 /** Show an answer of GET /api/ws/status. */
@@ -52,10 +55,12 @@ function gap(row) {
   const until = row.ended_at ? writtenClock(row.ended_at) : "now";
   const scope = row.instruments ? counted(row.instruments, "instrument") : "all instruments";
   const [state, how] = outcome(row);
+  const badge = element("span", "badge", state);
+  if (state === LASTS) badge.dataset.state = "down";
   return element(
     "li", "gap",
     element("span", "times", `${writtenClock(row.started_at)} – ${until}`),
-    element("span", "badge", state),
+    badge,
     element("span", "muted facts", `${row.stream}, ${scope}: ${row.cause}`),
     ...(how ? [element("span", "facts", how)] : []),
   );
@@ -64,7 +69,7 @@ function gap(row) {
 /** What became of a gap, in a word and in full. */
 function outcome(row) {
   if (row.covered_by) return ["covered", `${row.covered_by} made the candles`];
-  if (!row.ended_at) return ["lasts", ""];
+  if (!row.ended_at) return [LASTS, ""];
   if (row.repaired_by) return ["filled", row.repaired_by];
   return ["not filled", row.repair_failure ?? ""];
 }
