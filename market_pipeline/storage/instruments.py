@@ -241,7 +241,7 @@ def wanted_tokens(
 
     The preferred broker comes first; column `broker` says whose token each row has. Whichever
     stream asks first puts newcomers on one, for good: nothing is ever carried by two, and what is
-    carried is not moved when others leave.
+    carried is not moved when others leave. What was subscribed before today gets a gap.
 
     Raises:
         DatabaseUnavailable: call again later.
@@ -251,6 +251,7 @@ def wanted_tokens(
     if rows.is_empty() or rows["has_newcomers"].any():
         with database.transaction() as connection:
             run(connection, "lock_places")
+            run(connection, "note_pauses", **limits)
             run(connection, "place_newcomers", **limits)
         rows = database.query("stream_tokens", stream=stream, **limits)
     return rows.drop("has_newcomers")

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from market_pipeline.sessions import trading_date
 from market_pipeline.storage import instruments
 from market_pipeline.storage.database import Database
+from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.instrument_cases import LATER, TOMORROW, numbered, sync
 
 ROWS = numbered("NSE", 9)
@@ -54,6 +57,45 @@ def test_newcomers_fill_free_places_the_longest_subscribed_the_first_ones(six: D
     unsubscribe(six, 2, 3)
     subscribe(six, 8, 7, 9)
     assert carried(six, streams=range(4)) == [{1, 8}, {4, 7}, {5, 6}, {9}]
+
+
+def received(database: Database, number: int, ago: timedelta) -> None:
+    """Store a tick of an instrument that was received some time ago."""
+    (row,) = [row for row in ROWS if NUMBERS[row["token"]] == number]
+    fetch(
+        database,
+        "INSERT INTO ticks (time, seq, instrument_id, last_price, high, low, is_trade, received_at)"
+        " SELECT now() - %s, 1, instrument_id, 100, 100, 100, true, now() - %s"
+        " FROM broker_instruments WHERE token = %s",
+        *(ago, ago, row["token"]),
+    )
+
+
+def pauses(database: Database) -> list[tuple[str, str, int, bool]]:
+    query = (
+        "SELECT stream, cause, cardinality(instruments), ended_at IS NOT NULL"
+        " AND started_at < ended_at FROM gaps"
+    )
+    return [tuple(row) for row in fetch(database, query)]
+
+
+def test_what_is_subscribed_again_has_a_gap_since_its_last_tick(six: Database) -> None:
+    six.execute("ensure_tick_day", day=trading_date(datetime.now(UTC)))
+    received(six, 3, timedelta(seconds=1))
+    unsubscribe(six, 3, 4)
+    assert carried(six) == [{1, 2}, set(), {5, 6}]
+    subscribe(six, 4, 3)
+    assert carried(six) == [{1, 2}, {3, 4}, {5, 6}]
+    assert pauses(six) == [("kite-1", "not subscribed", 1, True)]
+
+
+def test_what_was_never_gone_has_none(six: Database) -> None:
+    six.execute("ensure_tick_day", day=trading_date(datetime.now(UTC)))
+    received(six, 3, timedelta(seconds=1))
+    unsubscribe(six, 3)
+    subscribe(six, 3, 7)  # before any stream has looked
+    carried(six, streams=range(4))
+    assert pauses(six) == []
 
 
 def test_a_stream_that_has_become_empty_is_not_wanted(six: Database) -> None:
