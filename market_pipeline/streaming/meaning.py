@@ -16,7 +16,7 @@ from market_pipeline.storage.ticks import Batch, GapEvent, Rejected
 from market_pipeline.streaming import grouped
 from market_pipeline.streaming.arrivals import Arrivals
 from market_pipeline.streaming.memory import Memory
-from market_pipeline.streaming.outages import COUNTS, HELD, Reading
+from market_pipeline.streaming.outages import COUNTS, HELD, OVERLAP_SECONDS, Reading
 from market_pipeline.streaming.records import Damage, Record
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -67,8 +67,10 @@ class Interpreter:
         )
 
     def _part(self, reading: Reading, memory: Memory) -> "_Part":
+        again = [memory.observer.observe(each) for each in _retold(reading, memory)]
         arrivals, fates, faults = self._arrivals(reading, memory)
         ticks, standby = _observed(arrivals, fates, memory)
+        ticks = _joined([*again, ticks])
         return _Part(ticks, standby, reading.gap_events(), reading.rejected + faults)
 
     def _arrivals(
@@ -101,16 +103,13 @@ class Interpreter:
 
 
 def _readings(items: Sequence[Record | Damage], memory: Memory) -> Iterator[Reading]:
-    """Read items, up to each at which a gap begins or ends.
-
-    What a gap says depends on what was seen before it, and on nothing that follows in the batch.
-    """
+    """Read items in stretches of which each can be understood by what was seen before it."""
     reading = Reading(memory)
     for item in items:
         reading.take(item)
-        if reading.has_gaps:
+        if reading.ends:
             yield reading
-            reading = Reading(memory)
+            reading = Reading(memory, retells=reading.takes_over)
     yield reading
 
 
@@ -184,9 +183,27 @@ def _observed(
     ticks = memory.observer.observe(arrivals.taken(~stands_by))
     of_standby = arrivals.feed > 0
     shown = arrivals.taken(of_standby)
+    recent = [] if memory.recent is None else [memory.recent]
+    memory.recent = _newest(Arrivals.joined([*recent, shown]))
     seen = memory.shadow.observe(shown)
     kept = stands_by[of_standby][grouped.stable_order(shown.instrument_id)]
     return ticks, {name: column[kept] for name, column in seen.items()}
+
+
+def _newest(shown: Arrivals) -> Arrivals:
+    """Return what came last, as long as one feed may be behind the other."""
+    last = shown.received_at.max(initial=0)
+    return shown.taken(shown.received_at > last - OVERLAP_SECONDS * 1e6)
+
+
+def _retold(reading: Reading, memory: Memory) -> list[Arrivals]:
+    """Return what stood by and says more than has become of it: the preferred feed died behind."""
+    recent = memory.recent
+    if not reading.retells or recent is None:
+        return []
+    memory.recent = None
+    since = memory.feeds[0].told_at // 1000 - OVERLAP_SECONDS * 1e6
+    return [recent.taken((recent.received_at > since) & memory.observer.lacks(recent))]
 
 
 def _decoded(frames: Sequence[bytes], begins: Sequence[int], decoder: Decoder) -> Decoded:

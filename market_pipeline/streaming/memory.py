@@ -60,6 +60,11 @@ class Memory:
         """Compares all packets of the feed that stands by, whatever becomes of them."""
         self.held: Arrivals | None = None
         """Of the feed that stands by, until it is known whether the preferred one was alive."""
+        self.recent: Arrivals | None = None
+        """What was held last and stood by: of some instruments it may be newer than what the
+        preferred feed has told."""
+        self.stands_by = False
+        """Whether the preferred feed lives, so that the other makes no ticks."""
         self.is_stopped = True
 
     def copy(self) -> "Memory":
@@ -67,6 +72,7 @@ class Memory:
         other.feeds = [replace(feed, decoder=feed.decoder.copy()) for feed in self.feeds]
         other.observer, other.shadow = self.observer.copy(), self.shadow.copy()
         other.held, other.is_stopped = self.held, self.is_stopped
+        other.recent, other.stands_by = self.recent, self.stands_by
         return other
 
     @property
@@ -92,13 +98,16 @@ class Memory:
         if len(decoders) == 1:
             return _OF_ONE_FEED + _LENGTH.pack(len(decoders[0])) + decoders[0] + observer
         parts = [*decoders, observer, self.shadow.dump(), dumped(self.held)]
+        recent = dumped(self.recent)
         head = {
+            "recent": len(recent),
+            "stands_by": self.stands_by,
             "feeds": [_told(feed) for feed in self.feeds],
             "shadow_arrivals": self.shadow.arrivals,
             "lengths": [len(part) for part in parts],
         }
         text = json.dumps(head).encode()
-        return b"".join([_OF_TWO_FEEDS, _LENGTH.pack(len(text)), text, *parts])
+        return b"".join([_OF_TWO_FEEDS, _LENGTH.pack(len(text)), text, *parts, recent])
 
     def load(self, state: bytes | None, arrivals: int) -> None:
         """Read what dump has written; None forgets everything of the instruments.
@@ -108,7 +117,8 @@ class Memory:
         """
         if state is None:
             self.shadow.load(None, self.shadow.arrivals)
-            self.held = None
+            self.held = self.recent = None
+            self.stands_by = False
         elif state.startswith(_OF_TWO_FEEDS):
             state = self._load_two(state)
         elif state.startswith(_OF_ONE_FEED):
@@ -137,6 +147,8 @@ class Memory:
         ]
         self.shadow.load(shadow, head["shadow_arrivals"])
         self.held = _loaded(held)
+        self.recent = _loaded(state[at : at + head.get("recent", 0)])
+        self.stands_by = head.get("stands_by", False)
         return observer
 
 

@@ -72,6 +72,17 @@ class Observer:
         found[order] = np.where(newest >= 0, rows[np.maximum(newest, 0)], known)
         return found
 
+    def lacks(self, arrivals: Arrivals) -> NDArray[np.bool_]:
+        """Tell which packets say that more was traded in the day than any has said that became a
+        tick; of an instrument that was never seen that is not known."""
+        known = self._state.columns
+        places = np.searchsorted(known["instrument_id"], arrivals.instrument_id)
+        is_known = np.isin(arrivals.instrument_id, known["instrument_id"])
+        found = np.zeros(len(arrivals), bool)
+        volume = arrivals.packets["day_volume"][is_known]
+        found[is_known] = volume > known["day_volume"][places[is_known]]
+        return found
+
     def observe(self, arrivals: Arrivals) -> Columns:
         """Return the ticks of these arrivals with the columns of TICK_COLUMNS.
 

@@ -3,8 +3,9 @@
 Where two brokers send the same, the preferred one's packets become ticks. The other's are held
 until the preferred one's next packets show that it was alive when they came. If it was not, because
 its connection ended, nothing came for STALL_SECONDS or nothing but heartbeats for SILENT_SECONDS,
-all that the other has sent since its last packets become ticks instead: nothing is missing between
-the two, whenever that was noticed.
+all that the other has sent since its last packets become ticks instead. So does what the other has
+told a moment before and the preferred one never did, OVERLAP_SECONDS at most: nothing is missing
+between the two, whenever that was noticed.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ heartbeat each second. To take over early costs nothing: volume is counted once 
 
 SILENT_SECONDS = 10.0
 """How long it may send heartbeats alone while the other has something to tell."""
+
+OVERLAP_SECONDS = 2.0
+"""By how much one feed may be behind the other."""
 
 SESSION_CLOSED = "session closed"
 NOT_WANTED = "not wanted"
@@ -47,8 +51,12 @@ class _Gap(NamedTuple):
 class Reading:
     """Goes through records, carrying the feeds of a memory along."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, retells: bool = False) -> None:
+        """Begin behind a take-over if what stood by a moment before is to be told again."""
         self._memory, self._feeds = memory, memory.feeds
+        self.retells = retells
+        self.takes_over = False
+        """Whether the preferred feed has died; what follows is for another reading."""
         self.frames: list[Record] = []
         self.connections: list[int] = []
         self.fates: list[int] = []
@@ -169,6 +177,7 @@ class Reading:
             tells = feed.decoder.tells(item.payload)
             if tells or not lives:
                 self._settle(preferred.connection if lives else COUNTS)
+            self._memory.stands_by = lives
             preferred.last_frame_at = item.received_at
             preferred.told_at = item.received_at if tells else preferred.told_at
         elif lives:
@@ -183,6 +192,8 @@ class Reading:
         self._counts[item.feed] += 1
 
     def _settle(self, fate: int) -> None:
+        if fate == COUNTS and self._memory.stands_by:
+            self._memory.stands_by, self.takes_over = False, True
         for place in self._pending:
             self.fates[place] = fate
         self._pending.clear()
@@ -190,9 +201,10 @@ class Reading:
             self.fate_of_held = fate
 
     @property
-    def has_gaps(self) -> bool:
-        """Whether a gap begins or ends."""
-        return bool(self._gaps)
+    def ends(self) -> bool:
+        """Whether what is made of this depends on what was seen until here: a gap begins or ends,
+        or one feed takes over from the other."""
+        return bool(self._gaps) or self.takes_over
 
     def gap_events(self) -> list[GapEvent]:
         """Say which gaps begin and end; to be called when all packets have been observed."""

@@ -74,6 +74,22 @@ def test_heartbeats_alone_do_not_keep_the_other_from_taking_over(feeds: TwoFeeds
     assert feeds.gaps() == []
 
 
+def test_what_the_preferred_feed_died_behind_is_told_again(feeds: TwoFeeds) -> None:
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.tick(STANDBY, 2.8, 27)
+    feeds.tick(PREFERRED, 2.9, 7, token=TCS)
+    feeds.disconnect(PREFERRED, 3)
+    feeds.tick(STANDBY, 63, 40)
+    feeds.store()
+    assert feeds.standby() == [("fyers", 1.2, 10), ("fyers", 2.2, 20), ("fyers", 2.8, 27)]
+    assert [each for each in feeds.ticks() if each[0] == "fyers"] == [
+        ("fyers", 2.8, 27),
+        ("fyers", 63.0, 40),
+    ]
+    first = "SELECT sum(volume)::bigint FROM ticks WHERE instrument_id = 1 AND time < %s"
+    assert fetch(feeds.database, first, datetime.fromtimestamp(OPEN + 60, UTC)) == [(27,)]
+
+
 def test_its_return_counts_nothing_twice(feeds: TwoFeeds) -> None:
     trade(feeds, range(1, 3), PREFERRED, STANDBY)
     feeds.disconnect(PREFERRED, 2.5)

@@ -82,11 +82,11 @@ def interpreted(records: list[Record], size: int, forgets: bool) -> tuple[list[B
     return batches, memory
 
 
-def joined(parts: Sequence[Columns]) -> list[tuple[object, ...]]:
-    """Return the rows of all parts in the order of arrival."""
+def joined(parts: Sequence[Columns], *names: str) -> list[tuple[object, ...]]:
+    """Return the rows of all parts in the order of arrival: some of their columns, or all."""
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((columns["seq"], columns["received_at"]))
-    return list(zip(*(columns[name][order].tolist() for name in columns), strict=True))
+    return list(zip(*(columns[name][order].tolist() for name in names or columns), strict=True))
 
 
 def gaps(batches: Sequence[Batch]) -> list[tuple[object, ...]]:
@@ -113,8 +113,11 @@ def test_each_packet_is_a_tick_or_one_that_stood_by(events: list[Event]) -> None
     records = journalled(events)
     batches, memory = interpreted(records, 7, forgets=False)
     sent = 4 + sum(what == "tick" for what, *_ in events)
-    made = sum(len(b.ticks["time"]) + len(b.standby["time"]) for b in batches)
-    assert made == sent
+    ticks = joined([batch.ticks for batch in batches], "instrument_id", "received_at", "feed")
+    standby = joined([batch.standby for batch in batches], "instrument_id", "received_at", "feed")
+    assert len(set(ticks)) == len(ticks)
+    again = set(ticks) & set(standby)  # told again where the preferred feed died behind
+    assert len(ticks) + len(standby) - len(again) == sent
     assert memory.held is None
 
 
