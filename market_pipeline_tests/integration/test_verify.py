@@ -135,6 +135,17 @@ def test_rows_stored_twice_are_found(exchange: Exchange) -> None:
     assert exchange.verdict().duplicated == 3
 
 
+def test_packets_that_stood_by_and_were_told_again_count_once(exchange: Exchange) -> None:
+    exchange.trade()
+    exchange.store()
+    fetch(
+        exchange.database,
+        "INSERT INTO standby_ticks SELECT * FROM ticks WHERE day_volume IS NOT NULL",
+    )
+    verdict = exchange.verdict()
+    assert verdict.is_proven, verdict.faults
+
+
 def test_instrument_is_found_under_the_token_of_its_day(exchange: Exchange) -> None:
     fetch(exchange.database, "UPDATE broker_instruments SET valid_to = '2021-01-01'")
     for broker in ("simulator", "other"):

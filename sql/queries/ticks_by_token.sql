@@ -1,9 +1,15 @@
 -- A broker's ticks since an instant, under the tokens that named their instruments that day; also those it sent while it
--- stood by.
+-- stood by, but for those that were told again where the preferred feed died behind: these are in both tables.
 WITH of_feed AS (
     SELECT ticks.* FROM ticks WHERE received_at >= :since
     UNION ALL
-    SELECT standby_ticks.* FROM standby_ticks WHERE received_at >= :since
+    SELECT s.* FROM standby_ticks AS s
+    WHERE s.received_at >= :since
+    AND NOT EXISTS (
+        SELECT FROM ticks AS t
+        WHERE t.instrument_id = s.instrument_id AND t.time = s.time AND t.received_at = s.received_at
+        AND t.feed = s.feed AND t.day_volume = s.day_volume
+    )
 )
 SELECT
     b.token,
