@@ -1,6 +1,6 @@
 """A small market by hand for what dashboards show: a share, a future, and options of two days.
 
-`at` counts seconds after MIDNIGHT, at which the day began in Kolkata. Everything is known to the
+`at` counts seconds after midnight, at which the day began in Kolkata. Everything is known to the
 last tick, so what a dashboard's function returns can be said beforehand.
 """
 
@@ -14,7 +14,6 @@ from market_pipeline.sessions import bounds, trading_date
 from market_pipeline.storage.database import Database
 from market_pipeline_tests.builders import fetch
 
-MIDNIGHT = bounds(trading_date(datetime.now(UTC)))[0]
 OPENING = 9 * 3600 + 15 * 60
 YESTERDAY = -9 * 3600  # at three in the afternoon
 NEAR, FAR, OVER = date(2099, 12, 24), date(2099, 12, 31), date(2020, 1, 30)
@@ -32,7 +31,7 @@ _ADD_TICK = (
 
 
 def moment(at: float) -> datetime:
-    return MIDNIGHT + timedelta(seconds=at)
+    return bounds(trading_date(datetime.now(UTC)))[0] + timedelta(seconds=at)
 
 
 class Market:
@@ -41,7 +40,7 @@ class Market:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ids: dict[str, int] = {}
-        for day in (trading_date(moment(YESTERDAY)), trading_date(MIDNIGHT)):
+        for day in (trading_date(moment(YESTERDAY)), trading_date(moment(0))):
             database.execute("ensure_tick_day", day=day)
 
     def list(self, symbol: str, kind: str, *, subscribed: bool = True, **contract: Any) -> str:

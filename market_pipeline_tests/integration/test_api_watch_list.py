@@ -16,11 +16,18 @@ from market_pipeline_tests.stream_cases import prepare
 
 pytestmark = pytest.mark.needs_real_server  # the API keeps several connections
 
-NOW = datetime.now(UTC)
-TODAY = int(NOW.timestamp()) - OPEN
-MIDNIGHT = int(bounds(trading_date(NOW))[0].timestamp()) - OPEN
-LATE = MIDNIGHT - 3 * 3600
-"""Yesterday at nine in the evening."""
+
+def today() -> int:
+    return int(datetime.now(UTC).timestamp()) - OPEN
+
+
+def midnight() -> int:
+    return int(bounds(trading_date(datetime.now(UTC)))[0].timestamp()) - OPEN
+
+
+def late() -> int:
+    """Yesterday at nine in the evening."""
+    return midnight() - 3 * 3600
 
 
 @pytest.fixture
@@ -43,19 +50,19 @@ def listed(database: Database, home: Path, **asked: Any) -> dict[str, Any]:
 def test_the_change_is_against_the_last_close_of_the_day_before(
     database: Database, tmp_path: Path, feed: Feed
 ) -> None:
-    infy = ids(database)["INFY"]
-    feed.commit(Tick(LATE - 7200, 90, 1, infy), Tick(LATE, 95, 1, infy), Tick(TODAY, 99, 1, infy))
+    infy, now = ids(database)["INFY"], today()
+    feed.commit(Tick(late() - 7200, 90, 1, infy), Tick(late(), 95, 1, infy), Tick(now, 99, 1, infy))
     (row,) = listed(database, tmp_path)["instruments"]
     assert (row["symbol"], row["last_price"], row["previous_close"]) == ("INFY", 99, 95)
-    assert row["time"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+    assert row["time"] == f"{datetime.fromtimestamp(OPEN + now, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_the_close_is_the_broker_s_where_it_has_repaired_ours(
     database: Database, tmp_path: Path, feed: Feed
 ) -> None:
     infy = ids(database)["INFY"]
-    feed.commit(Tick(LATE, 95, 1, infy), Tick(TODAY, 99, 1, infy))
-    minute = datetime.fromtimestamp((OPEN + LATE) // 60 * 60, UTC)
+    feed.commit(Tick(late(), 95, 1, infy), Tick(today(), 99, 1, infy))
+    minute = datetime.fromtimestamp((OPEN + late()) // 60 * 60, UTC)
     fetch(
         database,
         "INSERT INTO candle_repairs (instrument_id, time, broker, open, high, low, close, volume, "
@@ -71,8 +78,8 @@ def test_a_day_of_which_only_the_broker_has_a_candle_has_a_close(
     database: Database, tmp_path: Path, feed: Feed
 ) -> None:
     infy = ids(database)["INFY"]
-    feed.commit(Tick(TODAY, 99, 1, infy))
-    day = datetime.fromtimestamp(OPEN + MIDNIGHT, UTC) - timedelta(days=1)
+    feed.commit(Tick(today(), 99, 1, infy))
+    day = datetime.fromtimestamp(OPEN + midnight(), UTC) - timedelta(days=1)
     fetch(
         database,
         "INSERT INTO broker_candles VALUES "

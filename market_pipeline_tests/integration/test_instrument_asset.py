@@ -19,8 +19,6 @@ from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.dagster_cases import instance as instance
 from market_pipeline_tests.instrument_cases import numbered, sync
 
-YESTERDAY = trading_date(datetime.now(UTC)) - timedelta(days=1)
-
 
 class Simulated(MarketBroker):
     """The broker at an address."""
@@ -56,12 +54,13 @@ def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 
 def changed(database: Database) -> None:
     """Make the broker's master differ from what is stored, as if it were so since yesterday."""
+    yesterday = trading_date(datetime.now(UTC)) - timedelta(days=1)
     fetch(
         database,
         "WITH moved AS (UPDATE broker_instruments SET valid_from = %s)"
         " UPDATE instruments SET listed_on = %s, lot_size = lot_size + 1",
-        YESTERDAY,
-        YESTERDAY,
+        yesterday,
+        yesterday,
     )
 
 

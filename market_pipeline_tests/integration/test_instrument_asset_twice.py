@@ -21,7 +21,6 @@ from market_pipeline_tests.builders import fetch
 from market_pipeline_tests.dagster_cases import instance as instance
 from market_pipeline_tests.instrument_cases import equity, numbered, sync
 
-TODAY = trading_date(datetime.now(UTC))
 OPTIONS = SimulatorOptions(port=0, instruments=120)
 KITE, FYERS = "simulator", "fyers_simulator"
 
@@ -161,7 +160,7 @@ def test_each_broker_is_judged_by_the_instruments_that_vanished_from_it(
     for name in (KITE, FYERS):
         sync(database, *rows, broker=name)
     assert evaluate(instance, database, broker)["few_instruments_vanish"].passed
-    sync(database, *rows[1:], broker=FYERS, day=TODAY)
+    sync(database, *rows[1:], broker=FYERS, day=trading_date(datetime.now(UTC)))
     check = evaluate(instance, database, broker)["few_instruments_vanish"]
     assert not check.passed
     assert check.metadata["vanished before expiry"].value == 0

@@ -1,7 +1,7 @@
 """The commands about instruments, on a database with two days of syncs behind it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,12 +13,32 @@ from market_pipeline.sessions import trading_date
 from market_pipeline.simulator import kite_server
 from market_pipeline.simulator.kite_server import SimulatorOptions
 from market_pipeline.storage.database import Database
-from market_pipeline_tests.instrument_cases import INFY, OTHERS, SBIN, TCS, equity, future, sync
+from market_pipeline_tests.instrument_cases import (
+    INFY,
+    OTHERS,
+    SBIN,
+    TCS,
+    Row,
+    equity,
+    future,
+    sync,
+)
 
-TODAY = trading_date(datetime.now(UTC))
-YESTERDAY = TODAY - timedelta(days=1)
-OLD = future(259, "INFYOLDFUT", YESTERDAY)
-NEW = future(259, "INFYNEWFUT", TODAY + timedelta(days=28))
+
+def today() -> date:
+    return trading_date(datetime.now(UTC))
+
+
+def yesterday() -> date:
+    return today() - timedelta(days=1)
+
+
+def old() -> Row:
+    return future(259, "INFYOLDFUT", yesterday())
+
+
+def new() -> Row:
+    return future(259, "INFYNEWFUT", today() + timedelta(days=28))
 
 
 @pytest.fixture
@@ -27,9 +47,9 @@ def known(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setenv("DATABASE_URL", database.url)
     monkeypatch.setenv("BROKER", "simulator")
     monkeypatch.setattr(config, "settings", config.load)  # the process keeps the first otherwise
-    sync(database, INFY, TCS, OLD, *OTHERS, day=YESTERDAY, broker="simulator")
+    sync(database, INFY, TCS, old(), *OTHERS, day=yesterday(), broker="simulator")
     renamed = {**INFY, "symbol": "INFO", "broker_symbol": "INFO", "lot_size": 5}
-    sync(database, renamed, SBIN, NEW, *OTHERS, day=TODAY, broker="simulator")
+    sync(database, renamed, SBIN, new(), *OTHERS, day=today(), broker="simulator")
     return database
 
 
@@ -70,7 +90,7 @@ def test_search_takes_filters_in_any_case(known: Database) -> None:
     arguments = ["--exchange", "nfo", "--kind", "fut", "--underlying", "infy", "--json"]
     rows = json.loads(command("search", "", *arguments).stdout)
     assert [row["symbol"] for row in rows] == ["INFYNEWFUT"]
-    expiry = ["--expiry", str(YESTERDAY), "--expired", "--limit", "1", "--json"]
+    expiry = ["--expiry", str(yesterday()), "--expired", "--limit", "1", "--json"]
     rows = json.loads(command("search", "infy fut", *expiry).stdout)
     assert [row["symbol"] for row in rows] == ["INFYOLDFUT"]
 
@@ -87,22 +107,22 @@ def test_search_that_finds_nothing_ends_with_code_one(known: Database) -> None:
 
 def test_show_tells_names_tokens_and_history(known: Database) -> None:
     shown = json.loads(command("show", "257", "--json").stdout)
-    assert (shown["symbol"], shown["lot_size"], shown["day"]) == ("INFO", 5, str(TODAY))
+    assert (shown["symbol"], shown["lot_size"], shown["day"]) == ("INFO", 5, str(today()))
     assert [row["broker_symbol"] for row in shown["tokens"]] == ["INFY", "INFO"]
     assert [row["lot_size"] for row in shown["history"]] == [1, 5]
     printed = command("show", "NSE:INFO").stdout
-    assert f"on {TODAY}" in printed and "INFY" in printed
+    assert f"on {today()}" in printed and "INFY" in printed
 
 
 def test_show_answers_as_of_a_day(known: Database) -> None:
-    shown = json.loads(command("show", "259", "--on", str(YESTERDAY), "--json").stdout)
+    shown = json.loads(command("show", "259", "--on", str(yesterday()), "--json").stdout)
     assert shown["symbol"] == "INFYOLDFUT"
     assert json.loads(command("show", "259", "--json").stdout)["symbol"] == "INFYNEWFUT"
 
 
 def test_show_says_when_a_name_was_known(known: Database) -> None:
-    period = f"it meant one from {YESTERDAY} to {TODAY}; see --on"
-    with pytest.raises(UnknownInstrument, match=f"no instrument INFYOLDFUT on {TODAY}: {period}"):
+    period = f"it meant one from {yesterday()} to {today()}; see --on"
+    with pytest.raises(UnknownInstrument, match=f"no instrument INFYOLDFUT on {today()}: {period}"):
         command("show", "INFYOLDFUT")
 
 
@@ -121,19 +141,19 @@ def test_changes_counts_all_and_lists_what_matters(known: Database) -> None:
 
 
 def test_changes_reach_back_to_a_day(known: Database) -> None:
-    rows = json.loads(command("changes", "--since", str(YESTERDAY), "--json").stdout)
-    assert {row["day"] for row in rows} == {str(TODAY), str(YESTERDAY)}
+    rows = json.loads(command("changes", "--since", str(yesterday()), "--json").stdout)
+    assert {row["day"] for row in rows} == {str(today()), str(yesterday())}
 
 
 def test_changes_says_when_there_are_none(known: Database) -> None:
-    tomorrow = str(TODAY + timedelta(days=1))
+    tomorrow = str(today() + timedelta(days=1))
     assert command("changes", "--since", tomorrow).stdout == "Nothing has changed.\n"
 
 
 def test_many_changes_are_cut_short(known: Database) -> None:
-    more = [equity(n << 8 | 1, f"NEW{n}") for n in range(1000, 1150)]
+    more = [equity(n << 8 | 1, f"new(){n}") for n in range(1000, 1150)]
     renamed = {**INFY, "symbol": "INFO", "broker_symbol": "INFO", "lot_size": 5}
-    sync(known, renamed, SBIN, NEW, *OTHERS, *more, day=TODAY, broker="simulator")
+    sync(known, renamed, SBIN, new(), *OTHERS, *more, day=today(), broker="simulator")
     assert "see them all with --json" in command("changes").stdout
 
 
@@ -144,7 +164,7 @@ def test_compare_needs_two_brokers(known: Database) -> None:
 def test_compare_counts_by_segment_and_ends_with_code_one_where_brokers_disagree(
     known: Database,
 ) -> None:
-    sync(known, {**SBIN, "tick_size": 0.1}, *OTHERS, day=TODAY, broker="other")
+    sync(known, {**SBIN, "tick_size": 0.1}, *OTHERS, day=today(), broker="other")
     result = command("compare")
     assert result.exit_code == 1
     assert "first: other, second: simulator" in result.stdout

@@ -123,11 +123,20 @@ def test_candles_are_as_they_are_now_if_that_is_asked_for(line: Recorded) -> Non
     )
 
 
+@pytest.fixture
+def morning(line: Recorded) -> Iterator[None]:
+    """Some ticks of the day were received a day later, and the archive has them so."""
+    later = "UPDATE ticks SET received_at = received_at + %s * interval '1 day' WHERE seq %% 50 = 0"
+    for days in (1, -1):
+        fetch(line.database, later, days)
+        fetch(line.database, "UPDATE archives SET changed_at = now()")
+        write_day(line.database, store(line), TODAY)
+        if days > 0:
+            yield
+
+
+@pytest.mark.usefixtures("morning")
 def test_what_was_received_the_next_morning_is_not_waited_for(line: Recorded) -> None:
-    morning = "UPDATE ticks SET received_at = received_at + interval '1 day' WHERE seq % 50 = 0"
-    fetch(line.database, morning)
-    fetch(line.database, "UPDATE archives SET changed_at = now()")
-    write_day(line.database, store(line), TODAY)
     clock = Clock()
     order = Order(TODAY, speed=20)
     made, progress = from_archive(line, store(line), order, timing=clock.timing)

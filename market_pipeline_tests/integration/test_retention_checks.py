@@ -1,6 +1,6 @@
 """The check of retention is red when ticks stay or are not compressed, and says why."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from market_pipeline_tests import retention_cases
 from market_pipeline_tests.dagster_cases import instance as instance
 from market_pipeline_tests.dagster_cases import store as store
 
-TODAY = trading_date(datetime.now(UTC))
+
+def today() -> date:
+    return trading_date(datetime.now(UTC))
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_days_that_stay_too_long_are_found_with_the_reason(
 def test_a_flipped_byte_blocks_upkeep_and_turns_the_check_red_with_the_files_name(
     instance: dg.DagsterInstance, store: Database, broker: cases.Archiving, folder: FolderStore
 ) -> None:
-    damaged = TODAY - timedelta(days=8)
+    damaged = today() - timedelta(days=8)
     cases.store_ticks(store, damaged, minutes=1)
     write_day(store, folder, damaged)
     path = retention_cases.flip_a_byte(folder)
@@ -84,7 +86,7 @@ def test_a_restored_day_is_told_and_is_no_fault(
     instance: dg.DagsterInstance, store: Database, broker: cases.Archiving, folder: FolderStore
 ) -> None:
     cases.store_ticks(store, cases.DAY, minutes=1)
-    drop_expired(store, folder, TODAY)
+    drop_expired(store, folder, today())
     restore_day(store, folder, cases.DAY, 3)
     found = check(instance, store, broker)
     assert found.passed
@@ -94,7 +96,7 @@ def test_a_restored_day_is_told_and_is_no_fault(
 def test_room_is_told_in_days(
     instance: dg.DagsterInstance, store: Database, broker: cases.Archiving, folder: FolderStore
 ) -> None:
-    day = TODAY - timedelta(days=1)
+    day = today() - timedelta(days=1)
     cases.store_ticks(store, day, minutes=1)
     write_day(store, folder, day)
     found = check(instance, store, broker)
@@ -106,7 +108,7 @@ def test_room_is_told_in_days(
 def test_a_chunk_that_was_not_compressed_in_time_is_named(
     instance: dg.DagsterInstance, store: Database, broker: cases.Archiving
 ) -> None:
-    day = TODAY - timedelta(days=5)
+    day = today() - timedelta(days=5)
     cases.store_ticks(store, day, minutes=1)
     assert check(instance, store, broker).passed  # it has just been made
     cases.run_sql(
@@ -133,7 +135,7 @@ def test_a_server_that_drops_blindly_is_a_problem(store: Database) -> None:
 def test_policies_never_look_back_to_where_ticks_were_dropped(
     store: Database, folder: FolderStore
 ) -> None:
-    day = TODAY - timedelta(days=3)
+    day = today() - timedelta(days=3)
     cases.store_ticks(store, day, minutes=1)
     write_day(store, folder, day)
     with store.transaction() as connection:
