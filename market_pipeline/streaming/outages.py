@@ -193,7 +193,7 @@ class Reading:
 
     def _settle(self, fate: int) -> None:
         if fate == COUNTS and self._memory.stands_by:
-            self._memory.stands_by, self.takes_over = False, True
+            self._memory.stands_by, self.takes_over = False, len(self._feeds) > 1
         for place in self._pending:
             self.fates[place] = fate
         self._pending.clear()
