@@ -177,9 +177,9 @@ class Reading:
             tells = feed.decoder.tells(item.payload)
             if tells or not lives:
                 self._settle(preferred.connection if lives else COUNTS)
-            self._memory.stands_by = lives
             preferred.last_frame_at = item.received_at
             preferred.told_at = item.received_at if tells else preferred.told_at
+            self._memory.stands_by = preferred.is_up and not _is_late(preferred, item.received_at)
         elif lives:
             self._pending.append(len(self.frames))
         else:
