@@ -1,8 +1,11 @@
 """A journal into which two brokers have sent the same instruments, for tests."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from market_pipeline.brokers import kite_wire
 from market_pipeline.brokers.decoding import Stateless
@@ -102,3 +105,18 @@ class TwoFeeds(Line):
         """Return what the candles will say was traded."""
         ((found,),) = fetch(self.database, "SELECT sum(volume)::bigint FROM ticks")
         return int(found or 0)
+
+
+@pytest.fixture
+def feeds(database: Database, tmp_path: Path) -> Iterator[TwoFeeds]:
+    opened = TwoFeeds(database, tmp_path / "journal")
+    opened.begin()
+    yield opened
+    opened.close()
+
+
+def trade(feeds: TwoFeeds, seconds: range, *senders: int, lag: float = 0.1) -> None:
+    """Let the volume of the day grow by ten each second; each sender tells, one after another."""
+    for second in seconds:
+        for place, feed in enumerate(senders):
+            feeds.tick(feed, second + lag * (place + 1), 10 * second, quantity=10)

@@ -105,10 +105,11 @@ class Replacement:
             values = item._asdict() | {"received_at": at}
             run(self._connection, "insert_rejected", stream=self._stream, **values)
 
-    def expect(self, received_at: NDArray[np.int64]) -> None:
-        """Look for ticks that were received then (us)."""
+    def expect(self, received_at: NDArray[np.int64], stood_by_before: bool = False) -> None:
+        """Look for ticks that were received then (us); what stood by before the stretch stays."""
         times = [_EPOCH + timedelta(microseconds=each) for each in np.unique(received_at).tolist()]
-        run(self._connection, "add_rebuild_frames", times=times)
+        values = {"times": times, "stood_by_before": stood_by_before}
+        run(self._connection, "add_rebuild_frames", **values)
 
     def compare(self, first: int, count: int) -> Difference:
         """Find the ticks that are stored of the stretch and how they differ from the new ones.

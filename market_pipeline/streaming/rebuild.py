@@ -120,6 +120,8 @@ class _Pass:
         stops = [*(mark for mark in self._stretch.marks if mark < end), end]
         if self.memory.held is not None:  # received before, and become ticks in the stretch
             self._replacement.expect(self.memory.held.received_at)
+        if self.memory.recent is not None:  # and may be told again
+            self._replacement.expect(self.memory.recent.received_at, stood_by_before=True)
         position = start
         for stop in stops:
             while position < stop:

@@ -1,34 +1,17 @@
 """Two brokers send the same: one makes the candles, the other stands by and takes over."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from market_pipeline.errors import JournalError, RowsRefused
-from market_pipeline.storage.database import Database
 from market_pipeline.storage.ticks import Batch, TickStore
 from market_pipeline.streaming import checkpoints, writer
 from market_pipeline.streaming.records import RecordKind
 from market_pipeline_tests.builders import INFY, OPEN, TCS, fetch
 from market_pipeline_tests.journals import drain
-from market_pipeline_tests.two_feeds import PREFERRED, STANDBY, TwoFeeds
-
-
-@pytest.fixture
-def feeds(database: Database, tmp_path: Path) -> Iterator[TwoFeeds]:
-    opened = TwoFeeds(database, tmp_path / "journal")
-    opened.begin()
-    yield opened
-    opened.close()
-
-
-def trade(feeds: TwoFeeds, seconds: range, *senders: int, lag: float = 0.1) -> None:
-    """Let the volume of the day grow by ten each second; each sender tells, one after another."""
-    for second in seconds:
-        for place, feed in enumerate(senders):
-            feeds.tick(feed, second + lag * (place + 1), 10 * second, quantity=10)
+from market_pipeline_tests.two_feeds import PREFERRED, STANDBY, TwoFeeds, trade
+from market_pipeline_tests.two_feeds import feeds as feeds
 
 
 def test_while_the_preferred_feed_lives_the_other_makes_no_tick(feeds: TwoFeeds) -> None:
@@ -290,3 +273,21 @@ def test_a_rebuild_makes_what_was_stored_of_both(
         outcome = feeds.rebuild(since)
         assert (outcome.difference.deleted, outcome.difference.inserted) == (0, 0)
         assert (feeds.ticks(), feeds.standby()) == before
+
+
+def test_a_rebuild_from_between_finds_what_was_told_again(
+    feeds: TwoFeeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
+    trade(feeds, range(1, 3), PREFERRED, STANDBY)
+    feeds.tick(STANDBY, 2.8, 27)
+    feeds.tick(PREFERRED, 2.9, 7, token=TCS)
+    feeds.store()
+    feeds.disconnect(PREFERRED, 3.5)
+    feeds.tick(STANDBY, 4, 40)
+    feeds.store("second")
+    before = feeds.ticks(), feeds.standby()
+    outcome = feeds.rebuild(3)
+    assert (outcome.difference.deleted, outcome.difference.inserted) == (0, 0)
+    assert (feeds.ticks(), feeds.standby()) == before

@@ -1,1 +1,2 @@
-INSERT INTO rebuild_frames SELECT unnest(:times::timestamptz[]) ON CONFLICT DO NOTHING
+INSERT INTO rebuild_frames SELECT unnest(:times::timestamptz[]), :stood_by_before
+ON CONFLICT (received_at) DO UPDATE SET stood_by_before = false WHERE NOT excluded.stood_by_before

@@ -2,7 +2,7 @@
 WITH gone AS (
     DELETE FROM standby_ticks AS s
     USING rebuild_frames AS f
-    WHERE s.received_at = f.received_at
+    WHERE s.received_at = f.received_at AND NOT f.stood_by_before
     AND s.time >= (SELECT ticks_dropped_before FROM candle_progress)
     AND s.instrument_id IN (
         SELECT instrument_id FROM rebuild_standby
